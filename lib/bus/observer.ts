@@ -1,0 +1,25 @@
+/**
+ * What the bus tells those who watch it: logs and metrics.
+ *
+ * @module
+ */
+
+import type { Message } from "../message.ts";
+import type { Subscription } from "./subscription.ts";
+
+/** Why a message left its log. */
+export type DropReason = "expired" | "limit";
+
+/** Watches a bus. Called in the middle of its work: be quick, don't throw, don't call the bus. */
+export interface Observer {
+  /** A message was appended; `subscribers` are about to be told of it. */
+  published?(message: Message, subscribers: number): void;
+  /** The queue of a topic was pulled; `message` is what it gave, if anything. */
+  pulled?(topic: string, message: Message | undefined): void;
+  /** A subscription began. */
+  subscribed?(subscription: Subscription): void;
+  /** A subscription ended. */
+  unsubscribed?(subscription: Subscription): void;
+  /** A message left its log before anybody deleted it. */
+  dropped?(message: Message, reason: DropReason): void;
+}

@@ -1,0 +1,185 @@
+/**
+ * What is kept and what has to go: the limits of a bus, and the count of everything they bound.
+ *
+ * @module
+ */
+
+import { BusError, quote } from "../errors.ts";
+import { MAX_ID, type Message } from "../message.ts";
+import { Heap } from "./heap.ts";
+import type { Limits } from "./limits.ts";
+import type { DropReason, Observer } from "./observer.ts";
+import type { Append } from "./store.ts";
+import { retainedBytes, type Topic } from "./topic.ts";
+
+/** Whom a {@linkcode Retention} tells. */
+export interface RetentionOptions {
+  /** The limits it keeps. */
+  readonly limits: Limits;
+  /** Told of every message that is dropped. */
+  readonly observer: Observer;
+  /** Told of a topic that lost its last message to another one's. */
+  readonly onEmptied: (topic: Topic, nowMs: number) => void;
+}
+
+interface Firm {
+  readonly messages: number;
+  readonly topicBytes: number;
+  readonly allBytes: number;
+}
+
+const NOTHING: Firm = { messages: 0, topicBytes: 0, allBytes: 0 };
+
+/** Counts what the topics of a bus retain, and drops what a limit or its time says must go. */
+export class Retention {
+  readonly #limits: Limits;
+  readonly #observer: Observer;
+  readonly #onEmptied: RetentionOptions["onEmptied"];
+  /** Topics by how many bytes could be dropped from them, negated: the first has most. */
+  readonly #ranking = new Heap<Topic>();
+  #bytes = 0;
+  #pulledBytes = 0;
+  #pendingBytes = 0;
+  #messages = 0;
+  #expired = 0;
+  #dropped = 0;
+
+  /** Makes the retention of a bus without topics. */
+  constructor({ limits, observer, onEmptied }: RetentionOptions) {
+    this.#limits = limits;
+    this.#observer = observer;
+    this.#onEmptied = onEmptied;
+  }
+
+  /** What is retained now, and what no longer is. */
+  get totals(): { messages: number; bytes: number; expired: number; dropped: number } {
+    return { messages: this.#messages, bytes: this.#bytes, expired: this.#expired, dropped: this.#dropped };
+  }
+
+  /** Begins to count an empty topic. */
+  enter(topic: Topic): void {
+    topic.rank = this.#ranking.add(topic, 0);
+  }
+
+  /** Stops counting a topic and what it retains. */
+  leave(topic: Topic): void {
+    this.#ranking.remove(topic.rank!);
+    this.#bytes -= topic.bytes;
+    this.#pulledBytes -= topic.pulledBytes;
+    this.#messages -= topic.log.length;
+  }
+
+  /**
+   * Checks that payloads can be retained, with everything counted that is on its way to the store.
+   *
+   * @throws {BusError} `too_large`, `id_space_exhausted`, `topic_full`, `overloaded`.
+   */
+  admit(topic: Topic, payloads: readonly Uint8Array[]): void {
+    const { info } = topic;
+    const { maxPayloadBytes, maxTopicBytes, maxMemoryBytes, maxMessages, discard } = this.#limits;
+    let bytes = 0;
+    let id = topic.nextId;
+    for (const payload of payloads) {
+      if (payload.length > maxPayloadBytes) {
+        throw new BusError("too_large", `payload exceeds max-payload-size: ${payload.length} > ${maxPayloadBytes}`);
+      }
+      bytes += retainedBytes(info, id++, payload.length);
+    }
+    if (id > MAX_ID) {
+      throw new BusError("id_space_exhausted", `Cannot publish to ${quote(info.name)}: its ids are used up`);
+    }
+    // What cannot make room for these: with `discard new` all that the queue has not handed out, else nothing.
+    const firm = discard === "new" ? this.#firm(topic) : NOTHING;
+    if (firm.messages + payloads.length > maxMessages || firm.topicBytes + bytes > maxTopicBytes) {
+      throw new BusError("topic_full", `Cannot publish to ${quote(info.name)}: the topic is full`);
+    }
+    if (firm.allBytes + bytes > maxMemoryBytes) {
+      throw new BusError("overloaded", `Cannot publish to ${quote(info.name)}: the memory is full (max-memory)`);
+    }
+  }
+
+  /** What the queue of a topic, and all queues, have not handed out, with what is on its way to the store. */
+  #firm(topic: Topic): Firm {
+    return {
+      messages: topic.queue.lag(topic.log) + topic.pendingMessages,
+      topicBytes: topic.bytes - topic.pulledBytes + topic.pendingBytes,
+      allBytes: this.#bytes - this.#pulledBytes + this.#pendingBytes,
+    };
+  }
+
+  /** Counts what is on its way to the store, until the function it returns is called. */
+  reserve(topic: Topic, append: Append): () => void {
+    const messages = append.payloads.length;
+    const bytes = append.payloads.reduce(
+      (sum, payload, i) => sum + retainedBytes(topic.info, append.expectedId + i, payload.length),
+      0,
+    );
+    const count = (sign: 1 | -1) => {
+      topic.pendingMessages += sign * messages;
+      topic.pendingBytes += sign * bytes;
+      this.#pendingBytes += sign * bytes;
+    };
+    count(1);
+    return () => count(-1);
+  }
+
+  /** Appends a message to its topic's log, after making room. Never refuses: that was decided before. */
+  retain(topic: Topic, message: Message): void {
+    const bytes = retainedBytes(topic.info, message.id, message.payload.length);
+    this.#makeRoom(topic, bytes, message.createdMs);
+    topic.append(message, bytes);
+    this.#bytes += bytes;
+    this.#messages++;
+    this.#rank(topic);
+  }
+
+  /** Takes the next message of a topic's queue. */
+  take(topic: Topic): Message | undefined {
+    const pulledBefore = topic.pulledBytes;
+    const message = topic.take();
+    if (message !== undefined) {
+      this.#pulledBytes += topic.pulledBytes - pulledBefore;
+      if (this.#limits.discard === "new") this.#rank(topic);
+    }
+    return message;
+  }
+
+  /** Drops what has expired in a topic. */
+  expire(topic: Topic, nowMs: number): void {
+    if (topic.expiresMs > nowMs) return;
+    while (topic.expiresMs <= nowMs) this.#drop(topic, "expired");
+    topic.usedMs = Math.max(topic.usedMs, nowMs);
+    this.#rank(topic);
+  }
+
+  #makeRoom(topic: Topic, bytes: number, nowMs: number): void {
+    const { maxMessages, maxTopicBytes, maxMemoryBytes } = this.#limits;
+    while (topic.log.length > 0 && (topic.log.length >= maxMessages || topic.bytes + bytes > maxTopicBytes)) {
+      this.#drop(topic, "limit");
+    }
+    while (this.#bytes + bytes > maxMemoryBytes) {
+      this.#rank(topic);
+      const largest = this.#ranking.peek()!;
+      if (largest.key === 0) return;
+      this.#drop(largest.value, "limit");
+      this.#rank(largest.value);
+      if (largest.value.log.length === 0) this.#onEmptied(largest.value, nowMs);
+    }
+  }
+
+  #drop(topic: Topic, reason: DropReason): void {
+    const bytesBefore = topic.bytes;
+    const pulledBefore = topic.pulledBytes;
+    const message = topic.dropOldest();
+    this.#bytes += topic.bytes - bytesBefore;
+    this.#pulledBytes += topic.pulledBytes - pulledBefore;
+    this.#messages--;
+    if (reason === "expired") this.#expired++;
+    else this.#dropped++;
+    this.#observer.dropped?.(message, reason);
+  }
+
+  #rank(topic: Topic): void {
+    this.#ranking.move(topic.rank!, -(this.#limits.discard === "old" ? topic.bytes : topic.pulledBytes));
+  }
+}

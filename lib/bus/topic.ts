@@ -1,0 +1,116 @@
+/**
+ * A topic: a log, the cursor of its queue, and those who are told of new messages.
+ *
+ * @module
+ */
+
+import type { Message, TopicInfo } from "../message.ts";
+import { envelopeLength } from "../wire/json.ts";
+import { Cursor } from "./cursor.ts";
+import type { HeapEntry } from "./heap.ts";
+import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
+import { Log } from "./log.ts";
+import type { Appointment } from "./schedule.ts";
+import type { Subscriber } from "./subscription.ts";
+import { TextChunks } from "./text_chunks.ts";
+
+/** What a message is counted for while it is retained. */
+export function retainedBytes(topic: TopicInfo, id: number, payloadLength: number): number {
+  return envelopeLength(topic, id, payloadLength, topic.ttlMs) + MESSAGE_OVERHEAD_BYTES;
+}
+
+/** The state of one topic. The bus changes it, in one go, never with an `await` in the middle. */
+export class Topic {
+  /** What its messages carry. */
+  readonly info: TopicInfo;
+  /** Its retained messages. */
+  readonly log: Log = new Log();
+  /** The position of the queue, which all who pull without a group share. */
+  readonly queue: Cursor = new Cursor(0);
+  /** Who is told of new messages; `undefined` if nobody is, so that publishing to nobody costs nothing. */
+  subscribers: Set<Subscriber> | undefined;
+  /** Whether its subscribers are to be told at the end of this turn. */
+  dirty = false;
+  /** Whether it was deleted; appends still on their way to the store then end in nothing. */
+  deleted = false;
+  /** Messages and bytes that the store has been asked to append and hasn't answered for. */
+  pendingMessages = 0;
+  /** See {@linkcode Topic.pendingMessages}. */
+  pendingBytes = 0;
+  /** When the last message was accepted, in milliseconds since the Unix epoch. */
+  acceptedMs: number;
+  /** When it last had a message, a reader or a visitor, in milliseconds since the Unix epoch. */
+  usedMs: number;
+  /** Settles when the store has answered for its removal; `undefined` while it hasn't been asked. */
+  removal: Promise<unknown> | undefined;
+  /** When it is to be looked after next. */
+  appointment: Appointment | undefined;
+  /** Its place among the topics that memory could be taken from. */
+  rank: HeapEntry<Topic> | undefined;
+
+  #bytes = 0;
+  #pulledBytes = 0;
+  #texts: TextChunks | undefined;
+
+  /** Makes an empty topic at `nowMs`, which may be before the time that its info gives, so that its epoch is new. */
+  constructor(info: TopicInfo, nowMs: number) {
+    this.info = info;
+    this.acceptedMs = nowMs;
+    this.usedMs = nowMs;
+  }
+
+  /** Bytes retained. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The part of {@linkcode Topic.bytes} that the queue has handed out. */
+  get pulledBytes(): number {
+    return this.#pulledBytes;
+  }
+
+  /** The id of the next message to be accepted, those on their way to the store counted. */
+  get nextId(): number {
+    return this.log.next + this.pendingMessages;
+  }
+
+  /** When the oldest retained message expires, in milliseconds since the Unix epoch; `Infinity` if none does. */
+  get expiresMs(): number {
+    return this.log.oldest?.expiresMs ?? Infinity;
+  }
+
+  /** The bytes of a payload: a text in UTF-8, bytes as they are. */
+  encode(payload: string | Uint8Array): Uint8Array {
+    return typeof payload === "string" ? (this.#texts ??= new TextChunks()).encode(payload) : payload;
+  }
+
+  /** Appends a message, which counts as `bytes`. */
+  append(message: Message, bytes: number): void {
+    this.log.append(message);
+    this.#bytes += bytes;
+  }
+
+  /** Takes the next message of the queue. */
+  take(): Message | undefined {
+    const message = this.queue.peek(this.log);
+    if (message === undefined) return undefined;
+    this.queue.passOver(message);
+    this.#pulledBytes += this.#bytesOf(message);
+    return message;
+  }
+
+  /** Drops the oldest retained message. There must be one. */
+  dropOldest(): Message {
+    const message = this.log.dropOldest();
+    const bytes = this.#bytesOf(message);
+    this.#bytes -= bytes;
+    if (message.id < this.queue.next) this.#pulledBytes -= bytes;
+    // A topic that retains nothing must hold no chunk either.
+    if (this.log.length === 0) this.#texts = undefined;
+    return message;
+  }
+
+  #bytesOf(message: Message): number {
+    return retainedBytes(this.info, message.id, message.payload.length);
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * A store that answers when a test says so.
+ *
+ * @module
+ */
+
+import type { Append, Durability, Store } from "../../lib/bus/store.ts";
+import type { TopicInfo } from "../../lib/message.ts";
+
+interface Question {
+  readonly name: string;
+  answer(): void;
+  refuse(error: Error): void;
+}
+
+/** A store like a remote log: takes its time, assigns the ids itself, can refuse. Questions wait in their order. */
+export class LaterStore implements Store {
+  readonly durability: Durability = "synced";
+  readonly synchronous: boolean = false;
+  readonly #prompt: boolean;
+  readonly #questions: Question[] = [];
+  /** The messages of each topic, by its epoch. */
+  readonly #logs = new Map<string, Uint8Array[]>();
+  #closed = false;
+
+  /** Makes an empty store, which answers by itself, though later, if `prompt`. */
+  constructor({ prompt = false } = {}) {
+    this.#prompt = prompt;
+  }
+
+  append({ topic, payloads }: Append): Promise<number> {
+    return this.#ask(`append ${payloads.length} to ${topic.name}`, () => {
+      let log = this.#logs.get(topic.epoch);
+      if (log === undefined) this.#logs.set(topic.epoch, log = []);
+      return log.push(...payloads) - payloads.length;
+    });
+  }
+
+  advance(topic: TopicInfo, next: number): Promise<void> {
+    return this.#ask(`advance ${topic.name} to ${next}`, () => {});
+  }
+
+  remove(topic: TopicInfo): Promise<void> | void {
+    return this.#ask(`remove ${topic.name}`, () => void this.#logs.delete(topic.epoch));
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Whether it was closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** What it was asked and hasn't answered. */
+  get waiting(): string[] {
+    return this.#questions.map((question) => question.name);
+  }
+
+  /** How many topics it keeps, and messages. */
+  get kept(): { topics: number; messages: number } {
+    return { topics: this.#logs.size, messages: [...this.#logs.values()].reduce((sum, log) => sum + log.length, 0) };
+  }
+
+  /** Answers the question that waits longest; what follows from it has happened when this resolves. */
+  async answer(): Promise<void> {
+    this.#questions.shift()!.answer();
+    await settled();
+  }
+
+  /** Refuses the question that waits longest. */
+  async refuse(message = "the disk is full"): Promise<void> {
+    this.#questions.shift()!.refuse(new Error(message));
+    await settled();
+  }
+
+  /** Answers everything that waits, without a pause in between. */
+  async answerAll(): Promise<void> {
+    for (const question of this.#questions.splice(0)) question.answer();
+    await settled();
+  }
+
+  #ask<T>(name: string, run: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const question: Question = { name, answer: () => resolve(run()), refuse: reject };
+      if (this.#prompt) queueMicrotask(() => question.answer());
+      else this.#questions.push(question);
+    });
+  }
+}
+
+/** Resolves when all promises that could settle by now have. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

@@ -1,0 +1,91 @@
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
+import type { Observer } from "../../lib/bus/observer.ts";
+import { assertEquals } from "../deps.ts";
+import { codeOf } from "./error_code.ts";
+import { TestClock } from "./test_clock.ts";
+
+/** A bus and everything its observer is told, as lines. */
+function setUp(options: BusOptions = {}) {
+  const clock = new TestClock();
+  const told: string[] = [];
+  const observer: Observer = {
+    published: (message, subscribers) => told.push(`published ${message.topic.name} ${message.id} to ${subscribers}`),
+    pulled: (topic, message) => told.push(`pulled ${topic} ${message?.id}`),
+    subscribed: (subscription) => told.push(`subscribed ${subscription.label} to ${subscription.topic}`),
+    unsubscribed: (subscription) => told.push(`unsubscribed ${subscription.label} from ${subscription.topic}`),
+    dropped: (message, reason) => told.push(`dropped ${message.topic.name} ${message.id} ${reason}`),
+  };
+  return { bus: new MessageBus({ clock, observer, ...options }), clock, told };
+}
+
+Deno.test("Observer.published is told of every message, with the number of subscriptions", async () => {
+  const { bus, told } = setUp();
+  bus.put("foo", "a");
+  bus.subscribe("foo", { label: "x" });
+  await bus.publish("/foo", ["b", "c"]);
+  assertEquals(told, ["published foo 0 to 0", "subscribed x to foo", "published foo 1 to 1", "published foo 2 to 1"]);
+});
+
+Deno.test("Observer.published is told nothing of a refused publish", () => {
+  const { bus, told } = setUp({ maxPayloadBytes: 1 });
+  codeOf(() => bus.put("foo", "long"));
+  assertEquals(told, []);
+});
+
+Deno.test("Observer.pulled is told of every pull by the topic's canonical name, of those that got nothing too", async () => {
+  const { bus, told } = setUp();
+  bus.get("/foo/");
+  bus.put("foo", "a");
+  await bus.pull("/foo");
+  bus.get("foo");
+  assertEquals(told, ["pulled foo undefined", "published foo 0 to 0", "pulled foo 0", "pulled foo undefined"]);
+});
+
+Deno.test("Observer.subscribed and unsubscribed are told once of each subscription, however it ends", async () => {
+  const { bus, told } = setUp();
+  const closed = bus.subscribe("foo", { label: "a" });
+  bus.subscribe("foo", { label: "b" });
+  closed.close();
+  closed.close();
+  bus.put("foo", "hi");
+  await bus.delete("foo");
+  bus.subscribe("bar", { label: "c" });
+  bus.drain();
+  assertEquals(told, [
+    "subscribed a to foo",
+    "subscribed b to foo",
+    "unsubscribed a from foo",
+    "published foo 0 to 1",
+    "unsubscribed b from foo",
+    "subscribed c to bar",
+    "unsubscribed c from bar",
+  ]);
+});
+
+Deno.test("Observer.dropped is told of a message whose time passed, with the reason expired", () => {
+  const { bus, clock, told } = setUp({ ttlMs: 1000 });
+  bus.put("foo", "a");
+  clock.tick(1000);
+  assertEquals(told, ["published foo 0 to 0", "dropped foo 0 expired"]);
+});
+
+Deno.test("Observer.dropped is told of a message over a limit, with the reason limit, before the new one is published", () => {
+  const { bus, told } = setUp({ maxMessages: 1 });
+  bus.put("foo", "a");
+  bus.put("foo", "b");
+  assertEquals(told, ["published foo 0 to 0", "dropped foo 0 limit", "published foo 1 to 0"]);
+});
+
+Deno.test("Observer.dropped is told nothing of the messages of a deleted topic", async () => {
+  const { bus, told } = setUp();
+  bus.put("foo", "a");
+  await bus.delete("foo");
+  assertEquals(told, ["published foo 0 to 0"]);
+});
+
+Deno.test("Observer may watch only some of it", () => {
+  const bus = new MessageBus({ clock: new TestClock(), observer: { published: () => {} } });
+  bus.subscribe("foo").close();
+  bus.put("foo", "a");
+  assertEquals(bus.get("foo")?.id, 0);
+});
