@@ -1,0 +1,99 @@
+/**
+ * The head of a request: the headers that decide what becomes of it, gathered in one pass, because every look-up in a
+ * `Headers` object searches and compares all of them.
+ *
+ * @module
+ */
+
+/** The headers msgbusd looks at; absent ones are `undefined`. */
+export interface Head {
+  accept?: string;
+  connection?: string;
+  contentEncoding?: string;
+  contentLength?: string;
+  host?: string;
+  lastEventId?: string;
+  origin?: string;
+  purpose?: string;
+  site?: string;
+  transferEncoding?: string;
+  upgrade?: string;
+  webSocketKey?: string;
+  webSocketProtocol?: string;
+  webSocketVersion?: string;
+  /** The first header that only a proxy adds. */
+  proxyHeader?: string;
+  /** The first `Msgbus-` header that is not known. */
+  unknownHeader?: string;
+}
+
+/** Gathers the head of a request. */
+export function readHead(headers: Headers): Head {
+  const head: Head = {};
+  // Not for-of, which makes an array and a result object of each header.
+  headers.forEach((value, name) => {
+    switch (name) {
+      case "host":
+        head.host = value;
+        break;
+      case "content-length":
+        head.contentLength = value;
+        break;
+      case "accept":
+        head.accept = value;
+        break;
+      case "origin":
+        head.origin = value;
+        break;
+      case "sec-fetch-site":
+        head.site = value;
+        break;
+      case "sec-purpose":
+        head.purpose = value;
+        break;
+      case "transfer-encoding":
+        head.transferEncoding = value;
+        break;
+      case "content-encoding":
+        head.contentEncoding = value;
+        break;
+      case "upgrade":
+        head.upgrade = value;
+        break;
+      case "connection":
+        head.connection = value;
+        break;
+      case "last-event-id":
+        head.lastEventId = value;
+        break;
+      case "sec-websocket-key":
+        head.webSocketKey = value;
+        break;
+      case "sec-websocket-protocol":
+        head.webSocketProtocol = value;
+        break;
+      case "sec-websocket-version":
+        head.webSocketVersion = value;
+        break;
+      case "forwarded":
+      case "via":
+      case "x-forwarded-for":
+      case "x-real-ip":
+        head.proxyHeader ??= name;
+        break;
+      default:
+        if (name.startsWith("msgbus-")) head.unknownHeader ??= name;
+    }
+  });
+  return head;
+}
+
+/** The items of a comma-separated header, trimmed; `undefined` has none. */
+export function listOf(value: string | undefined): string[] {
+  return value === undefined ? [] : value.split(",").map((item) => item.trim()).filter((item) => item !== "");
+}
+
+/** Whether a comma-separated header lists `token`, in whatever case. */
+export function lists(value: string | undefined, token: string): boolean {
+  return value !== undefined && listOf(value).some((item) => item.toLowerCase() === token);
+}
