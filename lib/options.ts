@@ -1,0 +1,325 @@
+/**
+ * The options of msgbusd, each in one place: flag, environment variable, default, range and help. `--help`, the
+ * environment and the table in `docs/operations.md` all come from here.
+ *
+ * @module
+ */
+
+import { DEFAULT_LIMITS, type Limits } from "./bus/limits.ts";
+import { parseArgs } from "./deps/cli.ts";
+import { BusError, quote } from "./errors.ts";
+import { formatDuration, parseDuration } from "./wire/duration.ts";
+import { formatSize, parseSize } from "./wire/size.ts";
+
+/** The options of msgbusd. */
+export interface Options extends Limits {
+  /** Where to listen, `host:port` each. */
+  readonly bind: readonly string[];
+  /** Whether it may listen beyond the loopback addresses without tokens. */
+  readonly open: boolean;
+  /** Host names it is reached by besides the loopback ones. */
+  readonly publicHost: readonly string[];
+  /** Whether requests may come through a proxy. */
+  readonly trustProxy: boolean;
+  /** Origins whose pages may use the bus. */
+  readonly allowOrigin: readonly string[];
+  /** Whether to log what helps to find faults. */
+  readonly debug: boolean;
+  /** Whether to log each message; `auto` does if standard error is a terminal. */
+  readonly logMessages: "auto" | "on" | "off";
+  /** How to write the log. */
+  readonly logFormat: "text" | "json";
+}
+
+/** The limits among the options. */
+export function limitsAmong(options: Options): Limits {
+  const names = Object.keys(DEFAULT_LIMITS) as (keyof Limits)[];
+  return Object.fromEntries(names.map((name) => [name, options[name]])) as unknown as Limits;
+}
+
+/** One option: how it is given, what it means, and how its text is read. */
+export interface OptionSpec<T> {
+  /** The long flag, without its hyphens. */
+  readonly flag: string;
+  /** The short flag, without its hyphen. */
+  readonly short?: string;
+  /** What `--help` calls the value; absent for a switch. */
+  readonly value?: string;
+  /** Whether it may be given several times; in the environment the values are separated by commas. */
+  readonly repeat?: true;
+  /** The value of an option that is not given. */
+  readonly default: T;
+  /** The default as a person would write it. */
+  readonly defaultText: string;
+  /** What it does, in one line. */
+  readonly help: string;
+  /** Reads what was given. Throws an `Error` that says what would have been right. */
+  parse(texts: readonly string[]): T;
+}
+
+const MAX_DURATION_MS = 3650 * 86_400_000;
+
+/** All options of msgbusd, in the order of `--help`. */
+export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Name]> } = {
+  bind: {
+    flag: "bind",
+    short: "b",
+    value: "HOST:PORT",
+    repeat: true,
+    default: ["localhost:8000"],
+    defaultText: "localhost:8000",
+    help: "where to listen; localhost is both loopback addresses, :8000 is every address; may be repeated",
+    parse: (texts) => texts.map(parseAddress),
+  },
+  open: toggle("open", "allow listening beyond the loopback addresses, where everybody may use the bus"),
+  publicHost: {
+    flag: "public-host",
+    value: "NAME",
+    repeat: true,
+    default: [],
+    defaultText: "none",
+    help: "a host name that requests may be addressed to besides localhost; may be repeated",
+    parse: (texts) => texts.map((text) => parseMatching(text, HOST_NAME, "a host name without a port")),
+  },
+  trustProxy: toggle("trust-proxy", "accept requests that come through a proxy, though listening on loopback only"),
+  allowOrigin: {
+    flag: "allow-origin",
+    value: "ORIGIN",
+    repeat: true,
+    default: [],
+    defaultText: "none",
+    help: "an origin such as https://app.example whose pages may use the bus, * for all; may be repeated",
+    parse: (texts) => texts.map((text) => parseMatching(text, ORIGIN, "an origin such as https://app.example, or *")),
+  },
+  ttlMs: duration(
+    "ttl",
+    DEFAULT_LIMITS.ttlMs,
+    [0, MAX_DURATION_MS],
+    "how long messages are kept; 0 is until a limit drops them",
+  ),
+  maxMessages: count("max-queue-size", DEFAULT_LIMITS.maxMessages, "messages retained in a topic", "Q"),
+  maxTopicBytes: size("max-topic-bytes", DEFAULT_LIMITS.maxTopicBytes, [1024, 2 ** 50], "bytes retained in a topic"),
+  maxMemoryBytes: size("max-memory", DEFAULT_LIMITS.maxMemoryBytes, [1024, 2 ** 50], "bytes retained in all topics"),
+  // An envelope is a third larger than its payload, and WebSocket clients on Deno take frames of up to 64 MiB.
+  maxPayloadBytes: size("max-payload-size", DEFAULT_LIMITS.maxPayloadBytes, [1, 2 ** 25], "bytes in one message", "P"),
+  maxTopics: count("max-topics", DEFAULT_LIMITS.maxTopics, "topics"),
+  topicIdleMs: duration(
+    "topic-idle",
+    DEFAULT_LIMITS.topicIdleMs,
+    [1000, MAX_DURATION_MS],
+    "how long a topic with nothing retained and no reader is remembered",
+  ),
+  discard: choice(
+    "discard",
+    ["old", "new"],
+    DEFAULT_LIMITS.discard,
+    "what a full topic loses: old messages, or new ones (507)",
+  ),
+  debug: toggle("debug", "log what helps to find faults", "D"),
+  logMessages: choice("log-messages", ["auto", "on", "off"], "auto", "log each message; auto does on a terminal"),
+  logFormat: choice("log-format", ["text", "json"], "text", "how to write the log"),
+};
+
+/** The environment variable of an option. */
+export function environmentName(spec: { readonly flag: string }): string {
+  return `MSGBUSD_${spec.flag.toUpperCase().replaceAll("-", "_")}`;
+}
+
+/** What the arguments ask for: to run with these options, or only to print something. */
+export type Request = { readonly do: "help" } | { readonly do: "version" } | { readonly do: "run"; options: Options };
+
+/**
+ * Reads the options from the arguments, else from the environment, else from the defaults.
+ *
+ * @throws {BusError} `bad_option`, naming the option and the value.
+ */
+export function readOptions(args: readonly string[], environment: (name: string) => string | undefined): Request {
+  const specs = Object.values(OPTIONS) as OptionSpec<unknown>[];
+  const alias: Record<string, string> = { help: "h", version: "v" };
+  for (const { flag, short } of specs) if (short !== undefined) alias[flag] = short;
+  const valued = specs.filter((spec) => spec.value !== undefined).map((spec) => spec.flag);
+  const switches = [...specs.filter((spec) => spec.value === undefined).map((spec) => spec.flag), "help", "version"];
+  const assigned = switches.flatMap((flag) => flag in alias ? [`--${flag}=`, `-${alias[flag]}=`] : [`--${flag}=`]);
+  for (const argument of args) assertNotAssigned(argument, assigned);
+  const given = parseArgs([...args], {
+    string: valued,
+    collect: valued,
+    boolean: switches,
+    alias,
+    unknown: (argument: string) => {
+      const what = argument.startsWith("-") ? "Unknown flag" : "Unexpected argument";
+      throw new BusError("bad_option", `${what} ${quote(argument)}; see msgbusd --help`);
+    },
+  });
+  // What follows "--".
+  if (given._.length > 0) throw new BusError("bad_option", `Unexpected argument ${quote(String(given._[0]))}`);
+  if (given.help) return { do: "help" };
+  if (given.version) return { do: "version" };
+  const options = Object.entries(OPTIONS).map(([name, spec]) => {
+    return [name, readOption(spec as OptionSpec<unknown>, given[spec.flag], environment(environmentName(spec)))];
+  });
+  return { do: "run", options: Object.fromEntries(options) as Options };
+}
+
+/** Refuses `--open=no`, which would be read as `--open`. */
+function assertNotAssigned(argument: string, assigned: readonly string[]): void {
+  if (assigned.some((beginning) => argument.startsWith(beginning))) {
+    throw new BusError("bad_option", `Bad ${quote(argument)}: the flag takes no value`);
+  }
+}
+
+function readOption(spec: OptionSpec<unknown>, given: unknown, fromEnvironment: string | undefined): unknown {
+  const flags = given === true ? ["true"] : Array.isArray(given) ? given.map(String) : [];
+  if (flags.length > 0) return parseOption(spec, `--${spec.flag}`, flags);
+  if (fromEnvironment === undefined) return spec.default;
+  const texts = spec.repeat ? fromEnvironment.split(",").map((text) => text.trim()) : [fromEnvironment];
+  return parseOption(spec, environmentName(spec), texts);
+}
+
+function parseOption(spec: OptionSpec<unknown>, source: string, texts: readonly string[]): unknown {
+  if (texts.length > 1 && !spec.repeat) {
+    throw new BusError("bad_option", `Bad ${source}: given twice`);
+  }
+  try {
+    return spec.parse(texts);
+  } catch (cause) {
+    throw new BusError("bad_option", `Bad ${source} ${quote(texts.join(","))}: not ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** What `--help` prints. */
+export function helpText(): string {
+  const rows = (Object.values(OPTIONS) as OptionSpec<unknown>[]).map((spec) => [
+    `${spec.short === undefined ? "    " : `-${spec.short}, `}--${spec.flag}${
+      spec.value === undefined ? "" : ` ${spec.value}`
+    }`,
+    spec.value === undefined ? spec.help : `${spec.help} (${spec.defaultText})`,
+  ]);
+  rows.push(["-v, --version", "print the version"], ["-h, --help", "print this help"]);
+  const width = Math.max(...rows.map(([flags]) => flags!.length));
+  return `msgbusd: a real-time message bus over HTTP
+
+Usage: msgbusd [options]
+
+Options, each with its default; --some-option can also be given as the environment variable MSGBUSD_SOME_OPTION:
+${rows.map(([flags, help]) => `  ${flags!.padEnd(width)}  ${help}`).join("\n")}
+
+Durations: 500ms, 30s, 10m, 2h, 7d; a bare number is seconds. Sizes: 512, 64KiB, 1MiB, 2GiB.
+Exit codes: 0 drained, 70 bug, 75 address in use, 78 configuration.
+
+Example:
+  msgbusd --bind localhost:8000 --ttl 10m &
+  curl -d 'Hello World!' http://localhost:8000/hello
+  curl http://localhost:8000/hello
+`;
+}
+
+/** An address to listen on, taken apart. */
+export interface Address {
+  /** The host name or address, without brackets; empty for every address. */
+  readonly host: string;
+  /** The port; 0 for any free one. */
+  readonly port: number;
+}
+
+const ADDRESS = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]*)):([0-9]{1,5})$/;
+const HOST_NAME = /^[A-Za-z0-9._-]+$|^[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*$/;
+const ORIGIN = /^\*$|^https?:\/\/(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
+
+/** Takes an address of {@linkcode Options.bind} apart; `undefined` if it is none. */
+export function splitAddress(text: string): Address | undefined {
+  const match = ADDRESS.exec(text);
+  if (match === null || Number(match[3]) > 65_535) return undefined;
+  return { host: match[1] ?? match[2]!, port: Number(match[3]) };
+}
+
+function parseAddress(text: string): string {
+  if (splitAddress(text) === undefined) throw new Error("HOST:PORT with a port up to 65535");
+  return text;
+}
+
+function parseMatching(text: string, pattern: RegExp, what: string): string {
+  if (!pattern.test(text)) throw new Error(what);
+  return text;
+}
+
+function toggle(flag: string, help: string, short?: string): OptionSpec<boolean> {
+  return {
+    flag,
+    short,
+    default: false,
+    defaultText: "off",
+    help,
+    parse([text]) {
+      if (["true", "1", "yes", "on"].includes(text!)) return true;
+      if (["false", "0", "no", "off", ""].includes(text!)) return false;
+      throw new Error("true or false");
+    },
+  };
+}
+
+function choice<const T extends string>(flag: string, values: readonly T[], initial: T, help: string): OptionSpec<T> {
+  return {
+    flag,
+    value: values.join("|"),
+    default: initial,
+    defaultText: initial,
+    help,
+    parse([text]) {
+      const value = values.find((value) => value === text);
+      if (value === undefined) throw new Error(`one of ${values.join(", ")}`);
+      return value;
+    },
+  };
+}
+
+type Range = readonly [min: number, max: number];
+
+/** An option whose text stands for a number in a range. */
+function quantity(
+  { flag, short, value, initial, range, help, read, write, what }: {
+    flag: string;
+    short?: string;
+    value: string;
+    initial: number;
+    range: Range;
+    help: string;
+    read: (text: string) => number | undefined;
+    write: (value: number) => string;
+    what: string;
+  },
+): OptionSpec<number> {
+  return {
+    flag,
+    short,
+    value,
+    default: initial,
+    defaultText: write(initial),
+    help,
+    parse([text]) {
+      const number = read(text!);
+      if (number === undefined || number < range[0] || number > range[1]) {
+        throw new Error(`${what} from ${write(range[0])} to ${write(range[1])}`);
+      }
+      return number;
+    },
+  };
+}
+
+function duration(flag: string, initial: number, range: Range, help: string): OptionSpec<number> {
+  const what = "a duration such as 30s,";
+  return quantity({ flag, value: "DURATION", initial, range, help, read: parseDuration, write: formatDuration, what });
+}
+
+function size(flag: string, initial: number, range: Range, help: string, short?: string): OptionSpec<number> {
+  const what = "a size such as 1MiB,";
+  return quantity({ flag, short, value: "SIZE", initial, range, help, read: parseSize, write: formatSize, what });
+}
+
+function count(flag: string, initial: number, help: string, short?: string): OptionSpec<number> {
+  const read = (text: string) => /^[0-9]{1,10}$/.test(text) ? Number(text) : undefined;
+  const range = [1, 1_000_000_000] as const;
+  return quantity({ flag, short, value: "COUNT", initial, range, help, read, write: String, what: "a whole number" });
+}

@@ -1,0 +1,70 @@
+/**
+ * msgbusd: a real-time message bus over HTTP. `msgbusd --help` tells how to run it.
+ *
+ * @module
+ */
+
+import { MessageBus } from "./lib/bus/bus.ts";
+import { createHandler } from "./lib/http/handler.ts";
+import { isLoopbackAddress, listen } from "./lib/http/listen.ts";
+import { refusalLog } from "./lib/daemon/refusal_log.ts";
+import { EXIT, Lifecycle } from "./lib/daemon/lifecycle.ts";
+import { createLog } from "./lib/log.ts";
+import { messageLog } from "./lib/daemon/message_log.ts";
+import { helpText, limitsAmong, type Options, readOptions } from "./lib/options.ts";
+import { assertExposureIsMeant, assertPlatform, explainFailedStart } from "./lib/daemon/startup.ts";
+import { VERSION } from "./lib/version.ts";
+
+/** Runs the daemon until it has drained, and returns its exit code. */
+async function serve(options: Options): Promise<number> {
+  const log = createLog({ format: options.logFormat, debug: options.debug });
+  const open = !options.bind.every(isLoopbackAddress);
+  const watched = options.logMessages === "on" || (options.logMessages === "auto" && Deno.stderr.isTerminal());
+  const lifecycle = new Lifecycle(log);
+  const bus = new MessageBus({ ...limitsAmong(options), observer: watched ? messageLog(log) : undefined });
+  const handler = createHandler(bus, {
+    open,
+    publicHosts: options.publicHost,
+    trustProxy: options.trustProxy,
+    allowOrigins: options.allowOrigin,
+    draining: lifecycle.draining,
+    onBug: (error) => lifecycle.bug(error),
+    onWork: (change) => lifecycle.work(change),
+    onRefusal: refusalLog(log),
+  });
+  const listening = [];
+  for (const bind of options.bind) listening.push(await listen(bind, handler));
+  lifecycle.listen();
+  log.info("listening", `msgbusd listening on ${listening.map(({ name }) => name).join(", ")}`);
+  if (open) log.warn("insecure_bind", "msgbusd is open: everybody who can reach it can read, write and delete");
+  return await lifecycle.end(bus, listening.flatMap(({ servers }) => servers));
+}
+
+/** Reads the arguments, does what they ask, and returns the exit code. */
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    assertPlatform(Deno.version.deno);
+    const request = readOptions(args, (name) => Deno.env.get(name));
+    if (request.do === "help") return print(helpText());
+    if (request.do === "version") return print(`msgbusd ${VERSION}\n`);
+    assertExposureIsMeant(request.options, (name) => Deno.env.get(name));
+    return await serve(request.options);
+  } catch (error) {
+    const { line, exitCode } = explainFailedStart(error);
+    Deno.stderr.writeSync(new TextEncoder().encode(`msgbusd: ${line}\n`));
+    return exitCode;
+  }
+}
+
+function print(text: string): number {
+  const bytes = new TextEncoder().encode(text);
+  try {
+    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  } catch (error) {
+    // Nobody reads it any more, as in `msgbusd --help | head -1`.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+  }
+  return EXIT.drained;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,58 @@
+/**
+ * What is checked before msgbusd starts.
+ *
+ * @module
+ */
+
+import { BusError } from "../../lib/errors.ts";
+import { type Options, readOptions } from "../../lib/options.ts";
+import { assertExposureIsMeant, assertPlatform, explainFailedStart } from "../../lib/daemon/startup.ts";
+import { assertEquals, assertStringIncludes, assertThrows } from "../deps.ts";
+
+const NOTHING = () => undefined;
+
+function bound(...args: string[]): Options {
+  const request = readOptions(args, NOTHING);
+  if (request.do !== "run") throw new Error(`Asks for ${request.do}`);
+  return request.options;
+}
+
+Deno.test("assertPlatform refuses a Deno that loses request bodies", () => {
+  for (const version of ["2.9.5", "2.8.9", "1.46.3", "2.9.5-rc.1"]) {
+    const error = assertThrows(() => assertPlatform(version), BusError, `2.9.6 or later is needed: this is ${version}`);
+    assertEquals(error.code, "bad_option");
+  }
+  for (const version of ["2.9.6", "2.9.10", "2.10.0", "3.0.0", "2.10.0-rc.1"]) assertPlatform(version);
+});
+
+for (const bind of ["localhost:0", "LOCALHOST:1", "127.0.0.1:0", "127.8.9.1:0", "[::1]:0"]) {
+  Deno.test(`assertExposureIsMeant lets ${bind} be without --open`, () => {
+    assertExposureIsMeant(bound("--bind", bind), NOTHING);
+  });
+}
+
+for (const bind of [":0", "0.0.0.0:0", "[::]:0", "192.168.1.2:0", "128.0.0.1:0", "bus.lan:0", "localhost.lan:0"]) {
+  Deno.test(`assertExposureIsMeant refuses ${bind} without --open`, () => {
+    const error = assertThrows(() => assertExposureIsMeant(bound("-b", "localhost:0", "-b", bind), NOTHING), BusError);
+    assertStringIncludes(error.message, `--bind "${bind}" is open to the network`);
+    assertExposureIsMeant(bound("--open", "-b", bind), NOTHING);
+  });
+}
+
+Deno.test("assertExposureIsMeant refuses DENO_SERVE_ADDRESS, even with --open", () => {
+  const environment = (name: string) => name === "DENO_SERVE_ADDRESS" ? "tcp:127.0.0.1:1" : undefined;
+  assertThrows(() => assertExposureIsMeant(bound("--open"), environment), BusError, "DENO_SERVE_ADDRESS is set");
+});
+
+Deno.test("explainFailedStart tells a missing permission and a bad option in a line, and a bug with its stack", () => {
+  const denied = new Deno.errors.NotCapable(`Requires net access to "x", run again with the --allow-net flag\nmore`);
+  assertEquals(explainFailedStart(denied), {
+    line: `a permission is missing: Requires net access to "x", run again with the --allow-net flag`,
+    exitCode: 78,
+  });
+  assertEquals(explainFailedStart(new BusError("bad_option", "Bad --ttl")), { line: "Bad --ttl", exitCode: 78 });
+  assertEquals(explainFailedStart(new BusError("address_in_use", "In use")), { line: "In use", exitCode: 75 });
+  const { line, exitCode } = explainFailedStart(new TypeError("oops"));
+  assertEquals([line.startsWith("bug: TypeError: oops\n"), exitCode], [true, 70]);
+  assertEquals(explainFailedStart("thrown"), { line: "bug: thrown", exitCode: 70 });
+});
