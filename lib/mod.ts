@@ -1,0 +1,36 @@
+/**
+ * msgbus: a real-time message bus. {@linkcode MessageBus} is the bus itself, for one process, in any JavaScript runtime;
+ * {@linkcode createHandler} serves one over HTTP on Deno; {@linkcode Client} talks to one that is served.
+ *
+ * @example The bus in one process
+ * ```ts
+ * import { MessageBus } from "@msgbus/msgbus";
+ *
+ * const bus = new MessageBus();
+ * bus.put("foo", "Hello World!");
+ * const message = bus.get("foo");
+ * if (message) console.log(`id=${message.id} topic=${message.topic.name} payload=${message.text()}`);
+ * ```
+ *
+ * @module
+ */
+
+export { type BusOptions, type BusTotals, MessageBus, type Receipt, type TopicStats } from "./bus/bus.ts";
+export { type Clock, systemClock } from "./bus/clock.ts";
+export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } from "./bus/limits.ts";
+export type { DropReason, Observer } from "./bus/observer.ts";
+export type { Append, Durability, Store } from "./bus/store.ts";
+export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
+export {
+  Client,
+  type ClientOptions,
+  type PublishOptions,
+  type PublishReceipt,
+  type RequestOptions,
+} from "./client/client.ts";
+export type { ClientClock } from "./client/backoff.ts";
+export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
+export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
+export type { ExposureOptions } from "./http/exposure.ts";
+export { createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
+export { Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";
