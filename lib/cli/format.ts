@@ -1,0 +1,89 @@
+/**
+ * How messages and topics are printed.
+ *
+ * @module
+ */
+
+import type { TopicStats } from "../bus/bus.ts";
+import { escapeControls } from "../errors.ts";
+import type { Message } from "../message.ts";
+import { formatDuration } from "../wire/duration.ts";
+import { encodeEnvelope } from "../wire/json.ts";
+import { formatTime } from "../wire/time.ts";
+import type { ValueFlag } from "./flags.ts";
+
+/** How to print messages. */
+export type MessageFormat = "log" | "json" | "payload";
+/** How to print what is not a message. */
+export type RecordFormat = "log" | "json";
+
+/** `--format` of the commands that print messages. */
+export const MESSAGE_FORMAT: ValueFlag<MessageFormat> = formatFlag(
+  ["log", "json", "payload"],
+  "how to print a message: a line of text, the envelope, or the bytes and a newline",
+);
+
+/** `--format` of the commands that print something else. */
+export function recordFormat(help: string): ValueFlag<RecordFormat> {
+  return formatFlag(["log", "json"], help);
+}
+
+function formatFlag<const T extends string>(values: readonly [T, ...T[]], help: string): ValueFlag<T> {
+  return {
+    short: "f",
+    value: values.join("|"),
+    help,
+    initial: values[0],
+    wanted: `one of ${values.join(", ")}`,
+    read: (text) => values.find((value) => value === text),
+  };
+}
+
+const encoder = new TextEncoder();
+const NEWLINE = 0x0a;
+
+/**
+ * A message as it is printed, its line end included. `log` is the original's line with the time at which the message
+ * came, `2017/08/07 01:11:22 [msgbus] received message: id=0 topic=foo payload=hi`; what could end the line or confuse a
+ * terminal is escaped there.
+ */
+export function formatMessage(message: Message, format: MessageFormat, now: Date): Uint8Array {
+  switch (format) {
+    case "json":
+      return encoder.encode(`${encodeEnvelope(message)}\n`);
+    case "payload": {
+      const line = new Uint8Array(message.payload.length + 1);
+      line.set(message.payload);
+      line[message.payload.length] = NEWLINE;
+      return line;
+    }
+    case "log": {
+      const said = `id=${message.id} topic=${message.topic.name} payload=${message.text()}`;
+      return encoder.encode(`${formatTime(now)} [msgbus] received message: ${escapeControls(said)}\n`);
+    }
+  }
+}
+
+/** A topic as a line of JSON, in the members of `GET /`. */
+export function formatTopicJson({ ttlMs, createdMs, ...topic }: TopicStats): string {
+  const { name, seq, length, pending, bytes, subscribers, cursor } = topic;
+  const created = new Date(createdMs).toISOString();
+  const ttl = ttlMs * 1_000_000;
+  return `${JSON.stringify({ name, ttl, seq, created, length, pending, bytes, subscribers, cursor })}\n`;
+}
+
+/** A topic as a table. */
+export function formatTopicTable(topic: TopicStats): string {
+  const rows: [string, string | number][] = [
+    ["name", escapeControls(topic.name)],
+    ["created", new Date(topic.createdMs).toISOString()],
+    ["ttl", topic.ttlMs === 0 ? "none" : formatDuration(topic.ttlMs)],
+    ["seq", topic.seq],
+    ["length", topic.length],
+    ["pending", topic.pending],
+    ["bytes", topic.bytes],
+    ["subscribers", topic.subscribers],
+    ["cursor", topic.cursor],
+  ];
+  return rows.map(([name, value]) => `${name.padEnd(13)}${value}\n`).join("");
+}

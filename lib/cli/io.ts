@@ -1,0 +1,112 @@
+/**
+ * What a command reads and writes: standard input, output and error, the environment, signals.
+ *
+ * @module
+ */
+
+import { BusError, escapeControls } from "../errors.ts";
+
+/** The world of a command; tests bring their own. */
+export interface Io {
+  /** Standard input. */
+  readonly stdin: ReadableStream<Uint8Array>;
+  /**
+   * Writes to standard output.
+   *
+   * @throws {OutputClosed} if nobody reads it any more.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Writes a line to standard error, after the name of the program. */
+  say(line: string): void;
+  /** The value of an environment variable. */
+  env(name: string): string | undefined;
+  /** Begins to listen for SIGINT and SIGTERM: the first aborts the signal, a second one ends the program at once. */
+  listenForInterrupt(): Interruption;
+}
+
+/** See {@linkcode Io.listenForInterrupt}; listening ends when it is disposed. */
+export interface Interruption extends Disposable {
+  /** Aborts at the first signal. */
+  readonly signal: AbortSignal;
+}
+
+/** Nobody reads standard output any more, as in `msgbus sub foo | head -1`: a reason to end, not a fault. */
+export class OutputClosed extends Error {
+  override readonly name = "OutputClosed";
+}
+
+const encoder = new TextEncoder();
+
+/** Writes text to standard output. */
+export function writeText(io: Io, text: string): Promise<void> {
+  return io.write(encoder.encode(text));
+}
+
+/** Reads standard input to its end, at most `maxBytes`. */
+export async function readAll(io: Io, maxBytes: number): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of io.stdin) {
+    length += chunk.length;
+    if (length > maxBytes) {
+      throw new BusError("too_large", `Cannot publish standard input as one message: more than ${maxBytes} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  return concat(chunks);
+}
+
+/** Puts pieces together. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+// A second signal of the same kind would otherwise end the program with these, too.
+const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** The world of the process. */
+export const processIo: Io = {
+  get stdin() {
+    return Deno.stdin.readable;
+  },
+  async write(bytes) {
+    try {
+      for (let at = 0; at < bytes.length;) at += await Deno.stdout.write(bytes.subarray(at));
+    } catch (cause) {
+      if (cause instanceof Deno.errors.BrokenPipe) throw new OutputClosed();
+      throw new BusError("internal", `Cannot write to standard output: ${(cause as Error).message}`, { cause });
+    }
+  },
+  say(line) {
+    try {
+      Deno.stderr.writeSync(encoder.encode(`msgbus: ${escapeControls(line)}\n`));
+    } catch {
+      // Nobody reads it, and there is nowhere else to say so.
+    }
+  },
+  env: (name) => Deno.env.get(name),
+  listenForInterrupt() {
+    const interrupted = new AbortController();
+    // SIGTERM doesn't exist on Windows.
+    const signals = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[])
+      .filter((signal) => signal === "SIGINT" || Deno.build.os !== "windows");
+    const listeners = signals.map((signal) => {
+      const listener = () => {
+        if (interrupted.signal.aborted) Deno.exit(SIGNALS[signal]);
+        interrupted.abort();
+      };
+      Deno.addSignalListener(signal, listener);
+      return () => Deno.removeSignalListener(signal, listener);
+    });
+    return {
+      signal: interrupted.signal,
+      [Symbol.dispose]: () => listeners.forEach((stop) => stop()),
+    };
+  },
+};
