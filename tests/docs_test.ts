@@ -1,0 +1,50 @@
+/**
+ * The documentation says what the code does.
+ *
+ * @module
+ */
+
+import { STATUS } from "../lib/http/respond.ts";
+import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
+import { environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
+import { assertEquals, assertStringIncludes } from "./deps.ts";
+
+const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
+
+/** The rows of all tables of a page, as their cells. */
+function rowsOf(page: string): string[][] {
+  const rows = page.split("\n").filter((line) => line.startsWith("| "));
+  return rows.map((line) => line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|")));
+}
+
+// What never leaves as an answer of msgbusd: conditions of its start, of the library and of its clients.
+const NOT_OVER_HTTP: readonly ErrorCode[] = [
+  "address_in_use",
+  "bad_option",
+  "not_synchronous",
+  "unexpected_answer",
+  "unreachable",
+];
+
+Deno.test("docs/http-api.md lists each error with its status", async () => {
+  const listed = rowsOf(await read("docs/http-api.md"))
+    .filter(([code, status]) => /^`[a-z_]+`$/.test(code!) && /^[45]\d\d$/.test(status!))
+    .map(([code, status]) => [code!.slice(1, -1), Number(status)]);
+  const sent = ERROR_CODES.filter((code) => !NOT_OVER_HTTP.includes(code)).map((code) => [code, STATUS[code]]);
+  assertEquals(Object.fromEntries(listed), Object.fromEntries(sent));
+  assertEquals(listed.length, sent.length);
+});
+
+Deno.test("docs/library.md lists the errors that only programs see", async () => {
+  const page = await read("docs/library.md");
+  for (const code of NOT_OVER_HTTP) assertStringIncludes(page, `\`${code}\``);
+});
+
+Deno.test("docs/operations.md lists each option as --help does", async () => {
+  const page = rowsOf(await read("docs/operations.md"));
+  for (const spec of Object.values(OPTIONS) as OptionSpec<unknown>[]) {
+    const flags = `\`--${spec.flag}\`${spec.short === undefined ? "" : `, \`-${spec.short}\``}`;
+    const row = page.find(([cell]) => cell === flags);
+    assertEquals(row, [flags, `\`${environmentName(spec)}\``, spec.defaultText, spec.help], flags);
+  }
+});
