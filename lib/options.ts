@@ -113,7 +113,7 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
     "discard",
     ["old", "new"],
     DEFAULT_LIMITS.discard,
-    "what a full topic loses: old messages, or new ones (507)",
+    "what a full topic loses: its oldest message, or the new one, which gets 507",
   ),
   debug: toggle("debug", "log what helps to find faults", "D"),
   logMessages: choice("log-messages", ["auto", "on", "off"], "auto", "log each message; auto does on a terminal"),

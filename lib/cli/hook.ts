@@ -45,8 +45,13 @@ export class Hook {
       if (cause instanceof Deno.errors.NotFound) {
         throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: no such command`, { cause });
       }
-      if (cause instanceof Deno.errors.PermissionDenied || cause instanceof Deno.errors.NotCapable) {
-        throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: not permitted`, { cause });
+      if (cause instanceof Deno.errors.PermissionDenied) {
+        throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: it is not executable`, { cause });
+      }
+      if (cause instanceof Deno.errors.NotCapable) {
+        throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: Deno was not given --allow-run`, {
+          cause,
+        });
       }
       return `Cannot run ${quote(this.#command)}: ${(cause as Error).message}`;
     }

@@ -86,9 +86,11 @@ export class Exposure {
     const { origin, site, purpose } = head;
     if (origin === undefined && site === undefined && purpose === undefined) return;
     if (origin !== undefined && !this.allowsOrigin(head)) {
+      // A page without an origin, such as a file's, can't be named.
+      const remedy = origin === "null" ? "--allow-origin '*'" : "--allow-origin";
       throw new BusError(
         "origin_not_allowed",
-        `Refused: pages of ${quote(origin)} may not use this bus; allow them with --allow-origin`,
+        `Refused: pages of ${quote(origin)} may not use this bus; allow them with ${remedy}`,
       );
     }
     // What a page embeds or navigates to sends no Origin; the browser says where it comes from all the same.

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../deps.ts";
 import { unusedUri } from "../client/local_server.ts";
 import { decodeEnvelope } from "../../lib/wire/json.ts";
@@ -159,7 +160,8 @@ Deno.test("msgbus sub fails when its command doesn't exist or may not be run", a
   const env = { MSGBUS_URI: server.uri };
   const unable: [permissions: string[], command: string, fault: string][] = [
     [["--allow-run"], "no-such-command", "no such command"],
-    [["--deny-run"], Deno.execPath(), "not permitted"],
+    [["--allow-run"], fileURLToPath(new URL("../../README.md", import.meta.url)), "it is not executable"],
+    [["--deny-run"], Deno.execPath(), "Deno was not given --allow-run"],
   ];
   for (const [run, command, fault] of unable) {
     const permissions = ["--no-prompt", "--allow-net", "--allow-env=MSGBUS_*", ...run];

@@ -29,7 +29,9 @@ for (const { name, entry, permissions } of PROGRAMS) {
   let { code, log } = await compile(args);
   // For another platform nothing but its own runtime would do.
   if (code !== 0 && /denort/.test(log) && !Deno.args.includes("--target")) {
-    console.error(`${name}: the runtime cannot be fetched, packaged with this deno instead: it will not start`);
+    console.error(
+      `${name}: the runtime cannot be fetched, packaged with this deno instead: the file shows what would be in it, but runs as deno`,
+    );
     ({ code, log } = await compile(args, { DENORT_BIN: Deno.execPath() }));
   }
   if (code !== 0) {
