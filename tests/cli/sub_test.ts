@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../deps.ts";
+import { lastingPort } from "../lasting_port.ts";
 import { unusedUri } from "../client/local_server.ts";
 import { decodeEnvelope } from "../../lib/wire/json.ts";
 import { msgbus, type Server, start, startServer } from "../processes.ts";
@@ -74,7 +75,7 @@ Deno.test("msgbus sub ends when its topic is deleted, and says so", async () => 
 });
 
 Deno.test("msgbus sub connects again when the server comes back, and tells on standard error", async () => {
-  const first = await startServer();
+  const first = await startServer([], lastingPort());
   await using sub = start("msgbus", ["sub", "foo", "--format", "payload", "--uri", first.uri]);
   {
     await using server = first;

@@ -5,6 +5,7 @@ import { BusError, type ErrorCode } from "../../lib/errors.ts";
 import { Message } from "../../lib/message.ts";
 import { encodeEnvelope } from "../../lib/wire/json.ts";
 import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertStringIncludes } from "../deps.ts";
+import { lastingPort } from "../lasting_port.ts";
 import { serve, serveBus, unusedUri } from "./local_server.ts";
 
 const WATCHDOG_MS = 30_000; // of connecting, and between probes
@@ -131,7 +132,7 @@ Deno.test("ClientSubscription serves two iterations, each message one of them", 
 });
 
 Deno.test("ClientSubscription connects again when the server comes back, after waits that double and begin anew", async () => {
-  const first = serveBus();
+  const first = serveBus({}, lastingPort());
   const waits: number[] = [];
   const reasons: string[] = [];
   let connections = 0;
