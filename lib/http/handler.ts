@@ -84,7 +84,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     }
     if (target.path === "/") return atRoot(method, head, target);
     const name = names.of(target.path);
-    // Publishing there is refused by the bus, like all of the server's own names.
+    // Publishing there is refused with all of the server's own names.
     if (isEndpoint(name) && method !== "PUT" && method !== "POST") return atEndpoint(method, name, head, target);
     switch (method) {
       case "PUT":

@@ -21,15 +21,16 @@ const ISO_LENGTH = "2018-03-25T13:18:38.732Z".length;
  */
 export function encodeEnvelope(message: Message): string {
   const { id, topic, payload, createdMs, ttlMs } = message;
+  const { prefix, suffix } = frameOf(topic);
   const expires = ttlMs === 0 ? NEVER : expiryTimes.format(createdMs + ttlMs);
-  return `{"id":${id},"topic":${topicPrefix(topic)}${id + 1}${topicSuffix(topic)},"payload":"${
+  return `{"id":${id},"topic":${prefix}${id + 1}${suffix},"payload":"${
     encodeBase64(payload)
   }","expires":"${expires}","created":"${creationTimes.format(createdMs)}"}`;
 }
 
 /** The length of {@linkcode encodeEnvelope}'s result in bytes of UTF-8, without making it. */
 export function envelopeLength(topic: TopicInfo, id: number, payloadLength: number, ttlMs: number): number {
-  return frameLength(topic) + digits(id) + digits(id + 1) + 4 * Math.ceil(payloadLength / 3) +
+  return frameOf(topic).length + digits(id) + digits(id + 1) + 4 * Math.ceil(payloadLength / 3) +
     (ttlMs === 0 ? NEVER.length : ISO_LENGTH);
 }
 
@@ -90,10 +91,6 @@ function frameOf(topic: TopicInfo): TopicFrame {
   }
   return frame;
 }
-
-const topicPrefix = (topic: TopicInfo) => frameOf(topic).prefix;
-const topicSuffix = (topic: TopicInfo) => frameOf(topic).suffix;
-const frameLength = (topic: TopicInfo) => frameOf(topic).length;
 
 function digits(n: number): number {
   let count = 1;
