@@ -52,6 +52,16 @@ Deno.test("msgbus sub --timeout ends in time, with 3 if fewer messages came than
   }
 });
 
+Deno.test("msgbus sub --timeout exits with 0 if messages came, though the server is gone when the time is up", async () => {
+  await using server = await startServer();
+  await using sub = start("msgbus", ["sub", "foo", "--timeout", "2s", "--format", "payload", "--uri", server.uri]);
+  await server.subscribed("foo");
+  await publish(server, "foo", "x");
+  assertEquals(await sub.stdout.next(), "x");
+  await server.stop();
+  assertEquals(await sub.code, 0);
+});
+
 Deno.test("msgbus sub --timeout exits with 4 if there was no connection when the time was up", async () => {
   const uri = unusedUri();
   const { code, stderr } = await msgbus(["sub", "foo", "--timeout", "500ms", "--uri", uri]);

@@ -347,3 +347,47 @@ Deno.test("ClientSubscription throws what its callbacks throw", async () => {
   assertStrictEquals(await assertRejects(() => Array.fromAsync(waiting)), fault);
   await Promise.all([connecting.closed, waiting.closed]);
 });
+
+/** Answers the handshake of one WebSocket, and then nothing, not even a close. */
+async function answerHandshakeOnly(listener: Deno.Listener): Promise<Deno.Conn> {
+  const connection = await listener.accept();
+  const decoder = new TextDecoder();
+  const chunk = new Uint8Array(4096);
+  let head = "";
+  while (!head.includes("\r\n\r\n")) head += decoder.decode(chunk.subarray(0, (await connection.read(chunk)) ?? 0));
+  const key = /^sec-websocket-key: *(.*)\r$/im.exec(head)![1]!;
+  // RFC 6455 section 1.3
+  const accepted = new TextEncoder().encode(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`);
+  const accept = new Uint8Array(await crypto.subtle.digest("SHA-1", accepted)).toBase64();
+  const answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+    `Sec-WebSocket-Accept: ${accept}\r\n\r\n`;
+  await connection.write(new TextEncoder().encode(answer));
+  return connection;
+}
+
+Deno.test({
+  name: "ClientSubscription.closed resolves though the server never answers the close",
+  // The platform keeps its end of the socket until the other one is gone.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const accepted = answerHandshakeOnly(listener);
+    const deadlines: number[] = [];
+    const clock: ClientClock = {
+      ...hasty,
+      schedule(task, delayMs) {
+        if (delayMs === WATCHDOG_MS) return () => {};
+        deadlines.push(delayMs);
+        return machineClock.schedule(task, 0);
+      },
+    };
+    const { port } = listener.addr as Deno.NetAddr;
+    const subscription = new Client(`http://127.0.0.1:${port}`).subscribe("foo", { clock });
+    await subscription.ready;
+    subscription.close();
+    await subscription.closed;
+    assertEquals(deadlines, [5_000]);
+    (await accepted).close();
+  },
+});
