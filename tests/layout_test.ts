@@ -15,7 +15,7 @@ const ROOT = new URL("../", import.meta.url);
  * no cycle runs through two rows.
  */
 const LAYERS: readonly (readonly RegExp[])[] = [
-  [/^lib\/(errors|message|version)\.ts$/],
+  [/^lib\/(errors|event|message|version)\.ts$/],
   [/^lib\/topic_name\.ts$/],
   [/^lib\/wire\//],
   [/^lib\/bus\//],
@@ -34,10 +34,10 @@ const EXCEPTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /** Modules that import nothing at all. */
-const LEAVES = ["lib/errors.ts", "lib/message.ts", "lib/version.ts"];
+const LEAVES = ["lib/errors.ts", "lib/event.ts", "lib/message.ts", "lib/version.ts"];
 
 /** What runs in Deno, Node and browsers alike. */
-const PORTABLE = /^lib\/((bus|store|wire|client)\/|(errors|message|topic_name|version)\.ts$)/;
+const PORTABLE = /^lib\/((bus|store|wire|client)\/|(errors|event|message|topic_name|version)\.ts$)/;
 
 /** The text of every file with one of these endings under the given folders and files, by path from the root. */
 async function read(paths: readonly string[], ending: RegExp): Promise<Map<string, string>> {

@@ -1,0 +1,56 @@
+/**
+ * Where a reader begins, as people write it: `earliest`, `latest`, `42`, `42@jf6ynu4k`, `2026-11-23T10:00:00Z`, `10m`,
+ * `last:100`, `Tjf6ynu4k`.
+ *
+ * @module
+ */
+
+import { parseCursor, type Position } from "../message.ts";
+import { parseDuration } from "./duration.ts";
+
+/**
+ * Where a reader begins.
+ *
+ * - `latest`: with the next message to be published; `earliest`: with the oldest retained one.
+ * - A {@linkcode Position}: with this id. If the epoch is another one, or the id is beyond the end of the log, that is
+ *   a gap (`reset`), and it begins with the oldest retained message.
+ * - `last`: with so many of the newest retained messages.
+ * - `createdMs`: with the first message created at or after this time, in milliseconds since the Unix epoch.
+ */
+export type Since =
+  | "latest"
+  | "earliest"
+  | Position
+  | { readonly last: number }
+  | { readonly createdMs: number };
+
+const LAST = /^last:(0|[1-9][0-9]{0,15})$/;
+const TIME_CURSOR = /^T([0-9a-z]{1,11})$/;
+// RFC 3339 section 5.6, with a T, in either case, or a space.
+const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$/;
+
+/** Reads what a reader asks for at the time `nowMs`; `undefined` for anything else. A bare number is an id. */
+export function parseSince(text: string, nowMs: number): Since | undefined {
+  if (text === "latest" || text === "earliest") return text;
+  const position = parseCursor(text);
+  if (position !== undefined) return position;
+  const last = LAST.exec(text);
+  if (last !== null) return wholeNumber(last[1]!, (last) => ({ last }));
+  const resume = TIME_CURSOR.exec(text);
+  if (resume !== null) return { createdMs: parseInt(resume[1]!, 36) };
+  const agoMs = parseDuration(text);
+  if (agoMs !== undefined) return { createdMs: nowMs - agoMs };
+  if (!TIME.test(text)) return undefined;
+  const createdMs = Date.parse(text.replace(" ", "T").toUpperCase());
+  return Number.isNaN(createdMs) ? undefined : { createdMs };
+}
+
+/** The position of a reader of several topics: everything created before this time has been given. */
+export function formatTimeCursor(createdMs: number): string {
+  return `T${createdMs.toString(36)}`;
+}
+
+function wholeNumber<T>(digits: string, use: (value: number) => T): T | undefined {
+  const value = Number(digits);
+  return Number.isSafeInteger(value) ? use(value) : undefined;
+}
