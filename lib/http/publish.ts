@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { MessageBus, Receipt } from "../bus/bus.ts";
+import type { Receipt } from "../bus/answers.ts";
+import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
 import { assertPublishable } from "../topic_name.ts";
 import { linesOf, readBody } from "./body.ts";
