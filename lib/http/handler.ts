@@ -5,6 +5,7 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
+import { type Clock, systemClock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import { assertPublishable, isEndpoint } from "../topic_name.ts";
 import { VERSION } from "../version.ts";
@@ -37,6 +38,8 @@ export interface HandlerOptions extends ExposureOptions {
    * Default 60 s.
    */
   readonly stallTimeoutMs?: number;
+  /** Where time comes from. Default: the machine's clock. Give it the one the bus has. */
+  readonly clock?: Clock;
   /** Refuses new requests with `draining` once it has aborted. */
   readonly draining?: AbortSignal;
   /**
@@ -79,13 +82,13 @@ const IDLE_TIMEOUT_SECONDS = 30;
  * ```
  */
 export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Handler {
-  const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, draining, onRefusal, onBug = reportError, onWork } =
-    options;
+  const { draining, onRefusal, onBug = reportError, onWork } = options;
   const exposure = new Exposure(options);
   const names = new TopicNames();
-  const lines = new TextLines();
-  const sockets = new SocketPush(bus, { stallMs, lines });
-  const streams = new StreamPush(bus, { stallMs, lines });
+  const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, clock = systemClock } = options;
+  const push = { stallMs, clock, lines: new TextLines() };
+  const sockets = new SocketPush(bus, push);
+  const streams = new StreamPush(bus, push);
 
   function answer(
     request: Request,

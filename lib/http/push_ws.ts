@@ -5,10 +5,10 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import { type Clock, systemClock } from "../bus/clock.ts";
+import type { Clock } from "../bus/clock.ts";
 import type { EndReason, Subscription } from "../bus/subscription.ts";
 import type { Since } from "../wire/since.ts";
-import { encode, PlainFrames, TextLines } from "./encodings.ts";
+import { encode, PlainFrames, type TextLines } from "./encodings.ts";
 import type { FrameFormat } from "./handshake.ts";
 
 const CLOSE = {
@@ -33,10 +33,10 @@ const OPEN_DEADLINE_MS = 10_000;
 export interface SocketPushOptions {
   /** How long a reader may take nothing while there is something, in milliseconds. */
   readonly stallMs: number;
-  /** Where time comes from. Default: the machine's clock. */
-  readonly clock?: Clock;
-  /** Lines of NDJSON that are shared with others who write them. */
-  readonly lines?: TextLines;
+  /** Where time comes from. */
+  readonly clock: Clock;
+  /** Lines of NDJSON, which are the same in every format that has them. */
+  readonly lines: TextLines;
 }
 
 /** Where a reader begins, what it is called and what it reads. */
@@ -57,7 +57,7 @@ export class SocketPush {
   readonly #senders: Record<FrameFormat, Sender>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock = systemClock, lines = new TextLines() }: SocketPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines }: SocketPushOptions) {
     this.#bus = bus;
     this.#clock = clock;
     this.#stallMs = stallMs;
