@@ -492,7 +492,7 @@ export class MessageBus implements AsyncDisposable {
 
   #end(subscriber: Subscriber, reason: EndReason): void {
     const removed = this.#fanout.remove(subscriber, this.#topics.get(subscriber.topic), reason);
-    if (removed) this.#observer.unsubscribed?.(subscriber);
+    if (removed) this.#observer.unsubscribed?.(subscriber, reason);
   }
 }
 

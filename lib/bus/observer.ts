@@ -4,8 +4,9 @@
  * @module
  */
 
+import type { Gap } from "../event.ts";
 import type { Message } from "../message.ts";
-import type { Subscription } from "./subscription.ts";
+import type { EndReason, Subscription } from "./subscription.ts";
 
 /** Why a message left its log. */
 export type DropReason = "expired" | "limit";
@@ -19,7 +20,52 @@ export interface Observer {
   /** A subscription began. */
   subscribed?(subscription: Subscription): void;
   /** A subscription ended. */
-  unsubscribed?(subscription: Subscription): void;
+  unsubscribed?(subscription: Subscription, reason: EndReason): void;
+  /** Subscribers of a topic took so many messages. */
+  delivered?(topic: string, messages: number): void;
+  /** A reader was told of messages it misses. */
+  gap?(gap: Gap): void;
   /** A message left its log before anybody deleted it. */
   dropped?(message: Message, reason: DropReason): void;
+}
+
+/** An observer that tells all of these, in this order. A single one is returned as it is, and so costs nothing more. */
+export function combineObservers(...observers: readonly Observer[]): Observer {
+  return observers.length === 1 ? observers[0]! : new CombinedObserver(observers);
+}
+
+class CombinedObserver implements Required<Observer> {
+  readonly #observers: readonly Observer[];
+
+  constructor(observers: readonly Observer[]) {
+    this.#observers = observers;
+  }
+
+  published(message: Message, subscribers: number): void {
+    for (const observer of this.#observers) observer.published?.(message, subscribers);
+  }
+
+  pulled(topic: string, message: Message | undefined): void {
+    for (const observer of this.#observers) observer.pulled?.(topic, message);
+  }
+
+  subscribed(subscription: Subscription): void {
+    for (const observer of this.#observers) observer.subscribed?.(subscription);
+  }
+
+  unsubscribed(subscription: Subscription, reason: EndReason): void {
+    for (const observer of this.#observers) observer.unsubscribed?.(subscription, reason);
+  }
+
+  delivered(topic: string, messages: number): void {
+    for (const observer of this.#observers) observer.delivered?.(topic, messages);
+  }
+
+  gap(gap: Gap): void {
+    for (const observer of this.#observers) observer.gap?.(gap);
+  }
+
+  dropped(message: Message, reason: DropReason): void {
+    for (const observer of this.#observers) observer.dropped?.(message, reason);
+  }
 }

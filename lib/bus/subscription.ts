@@ -8,8 +8,8 @@ import type { Message, Position } from "../message.ts";
 import type { Cursor } from "./cursor.ts";
 import type { Topic } from "./topic.ts";
 
-/** Why a subscription ended: its reader closed it, its topic was deleted, or the bus ended. */
-export type EndReason = "closed" | "deleted" | "drained";
+/** Why a subscription ended: its reader closed it, its topic was deleted, the bus ended, or its reader stood still. */
+export type EndReason = "closed" | "deleted" | "drained" | "stalled";
 
 /** Where a subscription begins and whom it tells. */
 export interface SubscribeOptions {

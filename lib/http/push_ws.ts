@@ -18,6 +18,7 @@ const CLOSE = {
   closed: { code: 1000, reason: "closed" },
   deleted: { code: 4404, reason: "the topic was deleted" },
   drained: { code: 1001, reason: "the server is shutting down" },
+  stalled: { code: 4408, reason: "the subscriber stood still" },
 } as const satisfies Record<EndReason, { code: number; reason: string }>;
 
 // What a slow reader may cost beside the log. Past it its cursor waits.
