@@ -18,7 +18,7 @@
 export { type BusOptions, type BusTotals, MessageBus, type Receipt, type TopicStats } from "./bus/bus.ts";
 export { type Clock, systemClock } from "./bus/clock.ts";
 export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } from "./bus/limits.ts";
-export type { DropReason, Observer } from "./bus/observer.ts";
+export { combineObservers, type DropReason, type Observer } from "./bus/observer.ts";
 export type { Append, Durability, Store } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
 export {
@@ -31,6 +31,12 @@ export {
 export type { ClientClock } from "./client/backoff.ts";
 export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
+export type { Gap, GapReason } from "./event.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
-export { createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
+export { type Answer, createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
+export type { Route } from "./http/head.ts";
+export { encodeMetrics, type MetricsSource } from "./metrics/families.ts";
+export { Metrics } from "./metrics/metrics.ts";
+export type { Labels, Sample } from "./metrics/exposition.ts";
+export type { ProcessState } from "./metrics/process.ts";
 export { Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";

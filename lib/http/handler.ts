@@ -5,15 +5,23 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import { BusError, quote } from "../errors.ts";
+import { BusError, type ErrorCode, quote } from "../errors.ts";
 import { isEndpoint } from "../topic_name.ts";
 import { VERSION } from "../version.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
-import { type Head, lists, readHead } from "./head.ts";
+import { type Head, lists, readHead, type Route } from "./head.ts";
 import { publish } from "./publish.ts";
 import { noTopic, pull } from "./pull.ts";
 import { SocketPush } from "./push_ws.ts";
-import { emptyResponse, errorResponse, jsonResponse, prefersJson, textResponse } from "./respond.ts";
+import {
+  emptyResponse,
+  errorResponse,
+  jsonResponse,
+  METRICS_TEXT,
+  prefersJson,
+  respond,
+  textResponse,
+} from "./respond.ts";
 import { parametersOf, type Target, targetOf, TopicNames } from "./target.ts";
 import { deleteTopic, describeTopic, listTopics } from "./topics.ts";
 
@@ -30,6 +38,24 @@ export interface HandlerOptions extends ExposureOptions {
   readonly onBug?: (error: unknown) => void;
   /** Told `1` when a request begins and `-1` when its answer is made: what a server that drains has to wait for. */
   readonly onWork?: (change: 1 | -1) => void;
+  /** Told what became of each request, when its answer is made. Default: nobody measures. */
+  readonly onAnswer?: (answer: Answer) => void;
+  /** What `GET /metrics` answers, in the text format of Prometheus. Default: there is no such endpoint. */
+  readonly metrics?: () => string;
+}
+
+/** What became of a request. */
+export interface Answer {
+  /** Its method, whatever the client made up. */
+  readonly method: string;
+  /** What kind of request it was; `other` too if it was refused before that was known. */
+  readonly route: Route;
+  /** The status of the answer. */
+  readonly status: number;
+  /** Why it was refused, or failed; `undefined` if it was not. */
+  readonly error: ErrorCode | undefined;
+  /** How long it took to make the answer: for a subscription, to begin it. */
+  readonly seconds: number;
 }
 
 /** Serves HTTP requests; give it to `Deno.serve`. */
@@ -56,7 +82,7 @@ const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-curs
  * ```
  */
 export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Handler {
-  const { draining, onRefusal, onBug = reportError, onWork } = options;
+  const { draining, onRefusal, onBug = reportError, onWork, onAnswer, metrics } = options;
   const exposure = new Exposure(options);
   const names = new TopicNames();
   const push = new SocketPush(bus);
@@ -78,6 +104,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
       throw new BusError("unknown_header", `Unknown header ${quote(head.unknownHeader)}`);
     }
     if (lists(head.upgrade, "websocket")) {
+      head.route = "subscribe";
       if (method !== "GET") throw notAllowed(method, "a WebSocket", "GET");
       parametersOf(target.query, []);
       return push.subscribe(topicOf(target), request, head, addressOf(info));
@@ -89,8 +116,10 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     switch (method) {
       case "PUT":
       case "POST":
+        head.route = "publish";
         return publish(bus, name, request, head, target.query);
       case "GET":
+        head.route = "pull";
         return pull(bus, name, target.query);
     }
     parametersOf(target.query, []);
@@ -119,6 +148,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   function atEndpoint(method: string, name: string, head: Head, target: Target): Response {
     if (method !== "GET" && method !== "HEAD") throw notAllowed(method, `/${name}`, READ_METHODS);
     parametersOf(target.query, []);
+    if (name === "metrics" && metrics !== undefined) return respond(200, metrics(), METRICS_TEXT);
     switch (name) {
       case "-/health":
         return textResponse(200, "ok");
@@ -143,6 +173,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   }
 
   function failed(error: unknown, head: Head, info: Deno.ServeHandlerInfo<Deno.Addr>): Response {
+    head.error = error instanceof BusError ? error.code : "internal";
     if (!(error instanceof BusError)) {
       onBug(error);
       return errorResponse(new BusError("internal", "Internal error"), head.accept);
@@ -170,10 +201,17 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
 
   // Not async: every further promise between a request and its answer shows in the number of requests a second.
   return (request, info) => {
+    const startedMs = onAnswer === undefined ? 0 : performance.now();
     onWork?.(1);
     const head = readHead(request.headers);
+    // Now: one whose client has gone meanwhile no longer tells.
+    const { method } = request;
     const finished = (response: Response) => {
       onWork?.(-1);
+      if (onAnswer !== undefined) {
+        const { route = "other", error } = head;
+        onAnswer({ method, route, status: response.status, error, seconds: (performance.now() - startedMs) / 1000 });
+      }
       return withOrigin(response, head);
     };
     let answered: Response | Promise<Response>;
