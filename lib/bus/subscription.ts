@@ -138,6 +138,8 @@ export class Subscriber implements Subscription {
 
   /** A topic it reads has something new from the message `from` on. Returns whether its bell is to ring. */
   hear(topic: Topic, from: number): boolean {
+    // A reader that is behind in its only topic comes to it by itself. A thousand that are stuck are asked every turn.
+    if (this.#rung && !this.several) return false;
     this.#feed?.hear(topic, from);
     return this.toRing();
   }
