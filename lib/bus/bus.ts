@@ -81,7 +81,7 @@ export class MessageBus implements AsyncDisposable {
   readonly #feedHost: FeedHost;
   /** When it was made, in milliseconds since the Unix epoch. */
   readonly #startedMs: number;
-  /** When the last message was accepted. */
+  /** No message to come will have been created before this. */
   #acceptedMs: number;
   /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
   readonly #pending = new Set<Append>();
@@ -274,7 +274,7 @@ export class MessageBus implements AsyncDisposable {
         );
       }
       // What has been published in this turn is not new to it.
-      this.#fanout.ring();
+      this.#fanout.spread();
       const matching = [...this.#topics.all()].filter(({ info: { name } }) => {
         return pattern.items.some((item) => matchesItem(item, name));
       });
@@ -432,7 +432,9 @@ export class MessageBus implements AsyncDisposable {
       this.#published++;
       this.#observer.published?.(message, this.#fanout.countOf(topic));
     }
-    if (this.#fanout.hasAudience(topic) || this.#waiting.has(info.name)) this.#fanout.ringLater(topic, firstId);
+    if (this.#fanout.hasAudience(topic) || this.#waiting.has(info.name)) {
+      this.#fanout.ringLater(topic, firstId, createdMs);
+    }
     return message;
   }
 
@@ -487,10 +489,12 @@ export class MessageBus implements AsyncDisposable {
     unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
   };
 
-  /** A time before which everything accepted is visible; nothing to come will have been created before it. */
+  /** A time before which everything accepted is visible and heard of; nothing to come will have been created before it. */
   #settledMs(): number {
-    for (const { createdMs } of this.#pending) return createdMs;
-    return Math.max(this.#clock.now(), this.#acceptedMs);
+    // The clock may be set back before the next message is accepted.
+    this.#acceptedMs = Math.max(this.#clock.now(), this.#acceptedMs);
+    const [oldest] = this.#pending;
+    return Math.min(oldest?.createdMs ?? this.#acceptedMs, this.#fanout.unheardMs);
   }
 
   #countDelivery(delivery: Delivery): void {

@@ -17,7 +17,11 @@ export class Fanout {
   readonly #subscribers = new Set<Subscriber>();
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
-  /** The subscribers that are to be told, whatever is new. */
+  /** When the oldest message was created that they have and nobody has heard of; `Infinity` if they have none. */
+  #unheardMs = Infinity;
+  /** The topics whose subscribers have heard what is new since the bell rang. */
+  #heard: Topic[] = [];
+  /** The subscribers that are to be told, each once. */
   #called: Subscriber[] = [];
   #ringing = false;
 
@@ -79,10 +83,20 @@ export class Fanout {
     return this.#tree.at(topic.info.name) !== undefined;
   }
 
-  /** Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from `from` on. */
-  ringLater(topic: Topic, from: number): void {
+  /** When the oldest message was created that subscribers are to be told of and have not heard of; `Infinity` if none. */
+  get unheardMs(): number {
+    return this.#unheardMs;
+  }
+
+  /**
+   * Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from the message `from`
+   * on, which was created at `createdMs`.
+   */
+  ringLater(topic: Topic, from: number, createdMs: number): void {
     if (topic.newFrom !== undefined) return;
     topic.newFrom = from;
+    topic.newFromMs = createdMs;
+    this.#unheardMs = Math.min(this.#unheardMs, createdMs);
     this.#dirty.push(topic);
     this.#arm();
   }
@@ -92,23 +106,34 @@ export class Fanout {
     return this.#subscribers.size > 0 && this.#audienceOf(topic).length > 0;
   }
 
-  /** Tells everybody now what they are to be told at the end of this turn. */
-  ring(): void {
+  /** Lets everybody hear now of what is new, so that it is not new to who comes next. Their bells ring later. */
+  spread(): void {
     const dirty = this.#dirty;
-    const called = this.#called;
     this.#dirty = [];
-    this.#called = [];
+    this.#unheardMs = Infinity;
     for (const topic of dirty) {
+      this.#heard.push(topic);
       const from = topic.newFrom!;
       topic.newFrom = undefined;
       if (topic.deleted) continue;
-      // Gathered before anybody is told: who leaves and comes again meanwhile would be told for ever.
       for (const subscribers of this.#audienceOf(topic)) {
-        for (const subscriber of subscribers) if (subscriber.hear(topic, from)) called.push(subscriber);
+        for (const subscriber of subscribers) {
+          if (subscriber.hear(topic, from, topic.newFromMs)) this.#called.push(subscriber);
+        }
       }
     }
+  }
+
+  /** Tells everybody now what they are to be told at the end of this turn. */
+  ring(): void {
+    // All before anybody is told: who leaves and comes again meanwhile would be told for ever.
+    this.spread();
+    const called = this.#called;
+    const heard = this.#heard;
+    this.#called = [];
+    this.#heard = [];
     for (const subscriber of called) subscriber.wake();
-    for (const topic of dirty) this.#onRing(topic);
+    for (const topic of heard) this.#onRing(topic);
   }
 
   #call(subscriber: Subscriber): void {

@@ -44,8 +44,10 @@ export interface Feed {
   readonly lag: number;
   /** A topic it reads was made. */
   introduce(topic: Topic): void;
-  /** A topic it reads has something new from the message `from` on. */
-  hear(topic: Topic, from: number): void;
+  /** Whether there is something to read. */
+  readonly readable: boolean;
+  /** A topic it reads has something new from the message `from` on, which was created at `createdMs` and may be gone. */
+  hear(topic: Topic, from: number, createdMs: number): void;
   /** A topic it reads was deleted. */
   forget(topic: Topic): void;
   /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
@@ -90,6 +92,12 @@ export class TopicFeed implements Feed {
     if (topic === undefined || topic.deleted) return 0;
     this.#host.expire(topic);
     return topic.log.next - Math.max(this.#next, topic.log.first);
+  }
+
+  get readable(): boolean {
+    if (this.#missing !== undefined) return true;
+    if (this.#topic?.deleted) return false;
+    return this.#replayEnd !== undefined || this.#next !== (this.#topic?.log.next ?? 0);
   }
 
   introduce(topic: Topic): void {

@@ -47,7 +47,7 @@ export class MergedFeed implements Feed {
       host.expire(topic);
       const { next, gap } = startOf(topic, since, before === undefined ? host.startedMs : -Infinity);
       if (gap !== undefined) gaps.push(gap);
-      if (next < topic.log.next) this.hear(topic, next);
+      if (next < topic.log.next) this.hear(topic, next, createdMsOf(topic, next));
     }
     for (const gap of gaps) this.#events.push({ event: "gap", cursor: this.cursor, ...gap });
   }
@@ -69,11 +69,15 @@ export class MergedFeed implements Feed {
     return lag;
   }
 
+  get readable(): boolean {
+    return this.#events.length > 0 || this.#heap.size > 0 || this.#replayUntilMs !== undefined;
+  }
+
   introduce(): void {}
 
-  hear(topic: Topic, from: number): void {
+  hear(topic: Topic, from: number, createdMs: number): void {
     if (this.#sources.has(topic)) return;
-    this.#sources.set(topic, this.#heap.add({ topic, next: from }, createdMsAt(topic, from)));
+    this.#sources.set(topic, this.#heap.add({ topic, next: from }, createdMs));
   }
 
   forget(topic: Topic): void {
@@ -112,7 +116,7 @@ export class MergedFeed implements Feed {
     const { topic } = entry.value;
     entry.value.next = next;
     if (next === topic.log.next) this.#drop(topic);
-    else this.#heap.move(entry, createdMsAt(topic, next));
+    else this.#heap.move(entry, createdMsOf(topic, next));
   }
 
   #drop(topic: Topic): void {
@@ -123,7 +127,7 @@ export class MergedFeed implements Feed {
   }
 }
 
-/** When the message was created that a reader at `next` gets; before everything else if it is gone. */
-function createdMsAt({ log }: Topic, next: number): number {
-  return log.get(next)?.createdMs ?? -Infinity;
+/** When a retained message was created. */
+function createdMsOf({ log }: Topic, id: number): number {
+  return log.get(id)!.createdMs;
 }

@@ -100,8 +100,10 @@ export class Subscriber implements Subscription {
   readonly #options: SubscribeOptions;
   #feed: Feed | undefined;
   #ended = false;
-  /** Whether the bell has rung and the reader has not read all there was since. */
+  /** Whether the bell has rung, or is about to, and the reader has not read all there was since. */
   #rung = false;
+  /** Whether the bell is to ring at the end of this turn. */
+  #called = false;
   /** Those who wait for the bell. */
   #waiting: (() => void)[] = [];
   /** When a reader that has something to read is looked after next. */
@@ -136,10 +138,11 @@ export class Subscriber implements Subscription {
     this.#feed?.introduce(topic);
   }
 
-  /** A topic it reads has something new from the message `from` on. Returns whether its bell is to ring. */
-  hear(topic: Topic, from: number): boolean {
-    this.#feed?.hear(topic, from);
-    return this.toRing();
+  /** See {@linkcode Feed.hear}. Returns whether its bell is to ring. */
+  hear(topic: Topic, from: number, createdMs: number): boolean {
+    this.#feed?.hear(topic, from, createdMs);
+    // Who reads without being told may have read it already.
+    return this.#feed?.readable === true && this.toRing();
   }
 
   /** A topic it reads, one of several, was deleted. Returns whether its bell is to ring. */
@@ -151,11 +154,17 @@ export class Subscriber implements Subscription {
   /** Notes that there is something to read. Returns whether its bell is to ring. */
   toRing(): boolean {
     if (this.#rung || this.#ended) return false;
-    return this.#rung = true;
+    this.#rung = true;
+    // One that has read everything since it was called is called already.
+    if (this.#called) return false;
+    return this.#called = true;
   }
 
   /** Rings the bell. */
   wake(): void {
+    this.#called = false;
+    // Somebody else who was told may have ended it.
+    if (this.#ended) return;
     const { onReady, stallMs } = this.#options;
     if (onReady !== undefined) surface(() => onReady(this));
     this.#ring();
@@ -166,16 +175,23 @@ export class Subscriber implements Subscription {
 
   /** Ends it if its reader has stalled. Returns whether it is to be looked after again. */
   tend(): boolean {
-    if (!this.#rung) this.#watch = undefined;
-    else if (++this.#idleChecks >= STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
+    if (!this.#rung) this.#unwatch();
+    // Who takes one message for each bell never asks whether there is more.
+    else if (this.#feed?.readable !== true) this.#idleChecks = 0;
+    // One check more: the first may come right after the last read.
+    else if (++this.#idleChecks > STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
     return this.#watch !== undefined;
+  }
+
+  #unwatch(): void {
+    if (this.#watch !== undefined) this.#host.unwatch(this.#watch);
+    this.#watch = undefined;
   }
 
   /** Ends it; the bus has forgotten it already. */
   end(reason: EndReason): void {
     this.#ended = true;
-    if (this.#watch !== undefined) this.#host.unwatch(this.#watch);
-    this.#watch = undefined;
+    this.#unwatch();
     // The signal may outlive the subscription by far.
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const { onEnd } = this.#options;

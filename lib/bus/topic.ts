@@ -35,6 +35,8 @@ export class Topic {
   audienceVersion = -1;
   /** The first message that its audience is to be told of at the end of this turn; `undefined` if there is none. */
   newFrom: number | undefined;
+  /** When that one was created; by the end of the turn it may have been dropped. */
+  newFromMs = 0;
   /** Whether it was deleted; appends still on their way to the store then end in nothing. */
   deleted = false;
   /** Messages and bytes that the store has been asked to append and hasn't answered for. */
