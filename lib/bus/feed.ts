@@ -8,7 +8,7 @@ import type { ControlEvent, Gap } from "../event.ts";
 import { formatCursor, type Message } from "../message.ts";
 import type { Since } from "../wire/since.ts";
 import { type Run, runFrom, type Runs } from "./run.ts";
-import { missingBefore, startOf } from "./start.ts";
+import { cursorOfSince, missingBefore, resetBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
 
 /** What a subscription gives next: messages, or an event between them. */
@@ -38,7 +38,7 @@ export interface FeedHost {
 export interface Feed {
   /** The position after everything read. */
   readonly cursor: string;
-  /** The position after a message that was read, and everything before it. */
+  /** The position after the message that was read last, or one of the run that was. */
   cursorOf(message: Message): string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
@@ -52,35 +52,40 @@ export interface Feed {
   forget(topic: Topic): void;
   /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
   read(limits: ReadLimits): Delivery | "full" | undefined;
+  /** Lets go of its topics. It is not read any more; its cursor stays. */
+  release(): void;
 }
 
 /** The feed of one topic, which need not exist. */
 export class TopicFeed implements Feed {
   readonly #host: FeedHost;
   #topic: Topic | undefined;
+  #epoch: string | undefined;
   #next = 0;
   /** The end of the log when it began; `undefined` after that was reached. */
   #replayEnd: number | undefined = 0;
-  /** What is missing before the first message. */
-  #missing: Gap | undefined;
+  /** What is missing before the first message, and the cursor until that is told. */
+  #missing: { readonly gap: Gap; readonly cursor: string } | undefined;
 
   /** Begins in a topic, or, if there is none yet of this name, with its first message. */
   constructor(host: FeedHost, name: string, topic: Topic | undefined, since: Since) {
     this.#host = host;
-    if (topic === undefined) {
-      this.#missing = missingBefore(name, since, host.startedMs);
-      return;
+    let gap: Gap | undefined;
+    if (topic === undefined) gap = missingBefore(name, since, host.startedMs);
+    else {
+      host.expire(topic);
+      const start = startOf(topic, since, host.startedMs);
+      gap = start.gap;
+      this.#topic = topic;
+      this.#epoch = topic.info.epoch;
+      this.#next = start.next;
+      this.#replayEnd = topic.log.next;
     }
-    host.expire(topic);
-    const { next, gap } = startOf(topic, since, host.startedMs);
-    this.#topic = topic;
-    this.#next = next;
-    this.#missing = gap;
-    this.#replayEnd = topic.log.next;
+    if (gap !== undefined) this.#missing = { gap, cursor: cursorOfSince(since) };
   }
 
   get cursor(): string {
-    return formatCursor(this.#next, this.#topic?.info.epoch);
+    return this.#missing?.cursor ?? formatCursor(this.#next, this.#epoch);
   }
 
   cursorOf(message: Message): string {
@@ -101,8 +106,14 @@ export class TopicFeed implements Feed {
   }
 
   introduce(topic: Topic): void {
+    const { cursor } = this;
+    // It came when the store was being asked to remove the topic before this one.
+    const unread = this.#topic !== undefined && this.#next !== this.#topic.log.next;
+    if (unread) this.#missing = { gap: resetBefore(topic.info.name, 0), cursor };
     this.#topic = topic;
+    this.#epoch = topic.info.epoch;
     this.#next = 0;
+    if (this.#replayEnd !== undefined) this.#replayEnd = 0;
   }
 
   hear(): void {}
@@ -114,7 +125,7 @@ export class TopicFeed implements Feed {
     const missing = this.#missing;
     if (missing !== undefined) {
       this.#missing = undefined;
-      return { event: "gap", cursor: this.cursor, ...missing };
+      return { event: "gap", cursor: this.cursor, ...missing.gap };
     }
     if (topic !== undefined) {
       if (topic.deleted) return undefined;
@@ -134,6 +145,10 @@ export class TopicFeed implements Feed {
     if (run === undefined) return "full";
     this.#next = run.end;
     return run;
+  }
+
+  release(): void {
+    this.#topic = undefined;
   }
 }
 

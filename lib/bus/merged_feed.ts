@@ -27,42 +27,55 @@ interface Source {
 export class MergedFeed implements Feed {
   readonly #host: FeedHost;
   readonly #sources = new Map<Topic, HeapEntry<Source>>();
-  /** Its sources, by when their next messages were created. */
-  readonly #heap = new Heap<Source>();
-  readonly #events: ControlEvent[] = [];
-  /** When it began; `undefined` after everything created until then was read. */
-  #replayUntilMs: number | undefined;
+  /** Its sources, by when the next message that they had for it was created; that may have been dropped. */
+  #heap = new Heap<Source>();
+  /** What was missing when it began and has not been told. */
+  readonly #missing: Gap[] = [];
+  /** Its cursor until that is told. */
+  readonly #sinceMs: number;
+  /** The topics that were deleted, of which that has not been told. */
+  readonly #deleted: string[] = [];
+  /** When the newest message was created that was retained when it began; `undefined` after all of those were read. */
+  #replayUntilMs: number | undefined = -Infinity;
   /** Its cursor when nothing is left to read. */
   #readUntilMs: number;
 
   /** Begins in topics; `pattern` is how they were asked for. */
   constructor(host: FeedHost, pattern: string, topics: readonly Topic[], since: Since) {
     this.#host = host;
-    this.#replayUntilMs = this.#readUntilMs = host.settledMs();
-    const gaps: Gap[] = [];
+    this.#readUntilMs = host.settledMs();
+    this.#sinceMs = typeof since === "object" && "createdMs" in since ? since.createdMs : -Infinity;
     // One for all: a time from before the bus began says nothing of single topics.
     const before = missingBefore(pattern, since, host.startedMs);
-    if (before !== undefined) gaps.push(before);
+    if (before !== undefined) this.#missing.push(before);
     for (const topic of topics) {
       host.expire(topic);
       const { next, gap } = startOf(topic, since, before === undefined ? host.startedMs : -Infinity);
-      if (gap !== undefined) gaps.push(gap);
-      if (next < topic.log.next) this.hear(topic, next, createdMsOf(topic, next));
+      if (gap !== undefined) this.#missing.push(gap);
+      if (next === topic.log.next) continue;
+      this.hear(topic, next, createdMsOf(topic, next));
+      this.#replayUntilMs = Math.max(this.#replayUntilMs!, createdMsOf(topic, topic.log.next - 1));
     }
-    for (const gap of gaps) this.#events.push({ event: "gap", cursor: this.cursor, ...gap });
   }
 
   get cursor(): string {
-    return formatTimeCursor(Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs()));
+    return formatTimeCursor(this.#cursorMs);
+  }
+
+  /** Everything created before this time has been read or told to be missing. */
+  get #cursorMs(): number {
+    if (this.#missing.length > 0) return this.#sinceMs;
+    return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs());
   }
 
   cursorOf(message: Message): string {
-    return formatTimeCursor(Math.min(message.createdMs, this.#host.settledMs()));
+    return formatTimeCursor(Math.min(message.createdMs, this.#cursorMs));
   }
 
   get lag(): number {
     let lag = 0;
     for (const { value: { topic, next } } of this.#sources.values()) {
+      if (topic.deleted) continue;
       this.#host.expire(topic);
       lag += topic.log.next - Math.max(next, topic.log.first);
     }
@@ -70,7 +83,7 @@ export class MergedFeed implements Feed {
   }
 
   get readable(): boolean {
-    return this.#events.length > 0 || this.#heap.size > 0 || this.#replayUntilMs !== undefined;
+    return this.#missing.length + this.#deleted.length + this.#heap.size > 0 || this.#replayUntilMs !== undefined;
   }
 
   introduce(): void {}
@@ -82,15 +95,22 @@ export class MergedFeed implements Feed {
 
   forget(topic: Topic): void {
     this.#drop(topic);
-    this.#events.push({ event: "deleted", cursor: this.cursor, topic: topic.info.name });
+    this.#deleted.push(topic.info.name);
   }
 
   read(limits: ReadLimits): Delivery | "full" | undefined {
-    const event = this.#events.shift();
-    if (event !== undefined) return event;
+    const missing = this.#missing.shift();
+    if (missing !== undefined) return { event: "gap", cursor: this.cursor, ...missing };
+    const deleted = this.#deleted.shift();
+    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor, topic: deleted };
     for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
       const source = entry.value;
       const { topic } = source;
+      if (topic.deleted && topic.log.length > 0) {
+        // By somebody, after the bus drained. One that was forgotten because it was idle has nothing but gaps.
+        this.forget(topic);
+        return this.read(limits);
+      }
       this.#host.expire(topic);
       const gap = topic.gapAt(source.next);
       if (gap !== undefined) {
@@ -101,10 +121,18 @@ export class MergedFeed implements Feed {
       const run = readRun(this.#host.runs, topic, source.next, this.#heap.secondKey, limits);
       if (run === undefined) return "full";
       this.#moveTo(entry, run.end);
+      this.#readUntilMs = Math.max(this.#readUntilMs, run.messages.at(-1)!.createdMs);
       return run;
     }
     this.#readUntilMs = this.#host.settledMs();
     return this.#replayUntilMs === undefined ? undefined : this.#caughtUp();
+  }
+
+  release(): void {
+    this.#readUntilMs = this.#cursorMs;
+    this.#missing.length = 0;
+    this.#sources.clear();
+    this.#heap = new Heap();
   }
 
   #caughtUp(): ControlEvent {

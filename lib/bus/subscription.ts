@@ -62,9 +62,9 @@ export interface Subscription extends AsyncIterable<Message>, Disposable {
   readonly label: string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
-  /** The position after everything taken, which resumes it: `<n>@<epoch>`, or `T…` on several topics. */
+  /** The position after everything taken, which resumes it, also when it has ended: `<n>@<epoch>`, or `T…` on several topics. */
   readonly cursor: string;
-  /** The position after a message it has given. */
+  /** The position after the message it has given last; of messages given together, after each of them. */
   cursorOf(message: Message): string;
   /**
    * Takes messages of one topic, or an event between messages; `undefined` if there is nothing now, `full` if what is next
@@ -98,8 +98,10 @@ export class Subscriber implements Subscription {
   readonly label: string;
   readonly #host: SubscriberHost;
   readonly #options: SubscribeOptions;
-  #feed: Feed | undefined;
+  readonly #feed: Feed;
   #ended = false;
+  /** Whether there is nothing to read any more. */
+  #released = false;
   /** Whether the bell has rung, or is about to, and the reader has not read all there was since. */
   #rung = false;
   /** Whether the bell is to ring at the end of this turn. */
@@ -135,19 +137,19 @@ export class Subscriber implements Subscription {
 
   /** A topic it reads was made. */
   introduce(topic: Topic): void {
-    this.#feed?.introduce(topic);
+    this.#feed.introduce(topic);
   }
 
   /** See {@linkcode Feed.hear}. Returns whether its bell is to ring. */
   hear(topic: Topic, from: number, createdMs: number): boolean {
-    this.#feed?.hear(topic, from, createdMs);
+    this.#feed.hear(topic, from, createdMs);
     // Who reads without being told may have read it already.
-    return this.#feed?.readable === true && this.toRing();
+    return this.#feed.readable && this.toRing();
   }
 
   /** A topic it reads, one of several, was deleted. Returns whether its bell is to ring. */
   forget(topic: Topic): boolean {
-    this.#feed?.forget(topic);
+    this.#feed.forget(topic);
     return this.toRing();
   }
 
@@ -177,7 +179,7 @@ export class Subscriber implements Subscription {
   tend(): boolean {
     if (!this.#rung) this.#unwatch();
     // Who takes one message for each bell never asks whether there is more.
-    else if (this.#feed?.readable !== true) this.#idleChecks = 0;
+    else if (!this.#feed.readable) this.#idleChecks = 0;
     // One check more: the first may come right after the last read.
     else if (++this.#idleChecks > STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
     return this.#watch !== undefined;
@@ -196,24 +198,29 @@ export class Subscriber implements Subscription {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const { onEnd } = this.#options;
     if (onEnd !== undefined) surface(() => onEnd(this, reason));
-    if (reason !== "drained") this.#feed = undefined;
+    if (reason !== "drained") this.#release();
     this.#ring();
   }
 
+  #release(): void {
+    if (!this.#released) this.#feed.release();
+    this.#released = true;
+  }
+
   get lag(): number {
-    return this.#feed?.lag ?? 0;
+    return this.#released ? 0 : this.#feed.lag;
   }
 
   get cursor(): string {
-    return this.#feed?.cursor ?? "";
+    return this.#feed.cursor;
   }
 
   cursorOf(message: Message): string {
-    return this.#feed?.cursorOf(message) ?? message.cursor;
+    return this.#feed.cursorOf(message);
   }
 
   read(limits: ReadLimits = {}): Delivery | "full" | undefined {
-    const delivery = this.#feed?.read(limits);
+    const delivery = this.#released ? undefined : this.#feed.read(limits);
     if (delivery === undefined) this.#rung = false;
     else if (delivery !== "full") {
       this.#idleChecks = 0;
@@ -234,7 +241,7 @@ export class Subscriber implements Subscription {
 
   close(): void {
     // One that ended when the bus drained can be read until it is closed.
-    if (this.#ended) this.#feed = undefined;
+    if (this.#ended) this.#release();
     else this.#host.unsubscribe(this, "closed");
   }
 

@@ -47,7 +47,8 @@ export function parseSince(text: string, nowMs: number): Since | undefined {
 
 /** The position of a reader of several topics: everything created before this time has been given. */
 export function formatTimeCursor(createdMs: number): string {
-  return `T${createdMs.toString(36)}`;
+  // Programs may ask for times that no message has.
+  return `T${Math.max(Math.floor(createdMs), 0).toString(36)}`;
 }
 
 function wholeNumber<T>(digits: string, use: (value: number) => T): T | undefined {
