@@ -40,7 +40,7 @@ import {
 } from "./subscription.ts";
 import { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
-import { WaitingPulls } from "./waiting_pulls.ts";
+import { WaitingPulls, type WaitOptions } from "./waiting_pulls.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
 export interface BusOptions extends Partial<Limits> {
@@ -112,7 +112,10 @@ export class MessageBus implements AsyncDisposable {
     this.#feedHost = {
       runs: new Runs(clock),
       startedMs: this.#startedMs,
-      expire: (topic) => retention.expire(topic, clock.now()),
+      expire: (topic) => {
+        // What a deleted one has is not counted any more.
+        if (!topic.deleted) retention.expire(topic, clock.now());
+      },
       settledMs: () => this.#settledMs(),
     };
   }
@@ -141,10 +144,7 @@ export class MessageBus implements AsyncDisposable {
   get(topic: string): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    const target = this.#topics.find(topic);
-    const { messages: [message] } = this.#take(topic, target, ONE_MESSAGE);
-    if (message !== undefined) this.#advance(target!, message);
-    return message;
+    return this.#take(topic, ONE_MESSAGE).messages[0];
   }
 
   /**
@@ -196,32 +196,28 @@ export class MessageBus implements AsyncDisposable {
   /**
    * Takes the next messages of the topic's queue, none if there are none. Those who wait are served in the order in which
    * they came, at the end of the turn of the event loop in which a message is published. What the queue has lost before
-   * the first message, because it expired or was dropped, is told once, as a gap, to the first who pulls after it.
+   * the first message, because it expired or was dropped, is told once, as a gap, to the first who is answered after it.
    *
    * @throws {BusError} as {@linkcode MessageBus.pull}.
    */
   async pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
     this.#assertOpen();
     const { waitMs = 0, signal } = options;
-    let target = this.#topics.find(topic);
-    let batch = this.#take(topic, target, options);
-    if (batch.messages.length === 0 && waitMs > 0) {
-      const name = canonicalTopicName(topic);
-      const { gap } = batch;
-      const take = () => {
-        target = this.#topics.find(name);
-        const taken = this.#take(name, target, options);
-        return taken.messages.length === 0 ? undefined : { ...taken, gap: gap ?? taken.gap };
-      };
-      if (this.#state === "draining") throw new BusError("draining", "Cannot wait: the bus is shutting down");
-      batch = await this.#waiting.wait(name, take, { waitMs, signal }) ?? batch;
-    }
-    const last = batch.messages.at(-1);
-    if (last !== undefined) {
-      const answer = this.#advance(target!, last);
-      if (answer !== undefined) await answer;
-    }
-    return batch;
+    signal?.throwIfAborted();
+    // Nothing is taken for who waits, no gap either: it may give up.
+    const taken = waitMs > 0 && !this.#hasNext(topic)
+      ? await this.#takeLater(topic, options, { waitMs, signal })
+      : this.#take(topic, options);
+    const { messages, gap, noted } = taken;
+    if (noted !== undefined) await noted;
+    return { messages, gap };
+  }
+
+  async #takeLater(topic: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
+    if (this.#state === "draining") throw new BusError("draining", "Cannot wait: the bus is shutting down");
+    const name = canonicalTopicName(topic);
+    const take = () => this.#hasNext(name) ? this.#take(name, options) : undefined;
+    return await this.#waiting.wait(name, take, wait) ?? this.#take(name, NO_MESSAGE);
   }
 
   /**
@@ -438,8 +434,18 @@ export class MessageBus implements AsyncDisposable {
     return message;
   }
 
-  /** Takes what is next in a topic's queue. */
-  #take(name: string, topic: Topic | undefined, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Batch {
+  /** Whether there is something next in a topic's queue. */
+  #hasNext(name: string): boolean {
+    const topic = this.#topics.find(name);
+    if (topic === undefined) return false;
+    topic.usedMs = this.#clock.now();
+    this.#retention.expire(topic, topic.usedMs);
+    return topic.queue.peek(topic.log) !== undefined;
+  }
+
+  /** Takes what is next in a topic's queue, and tells the store. */
+  #take(name: string, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
+    const topic = this.#topics.find(name);
     const messages: Message[] = [];
     let gap: Gap | undefined;
     if (topic !== undefined) {
@@ -458,12 +464,11 @@ export class MessageBus implements AsyncDisposable {
     }
     if (messages.length === 0) this.#observer.pulled?.(topic?.info.name ?? canonicalTopicName(name), undefined);
     if (gap !== undefined) this.#observer.gap?.(gap);
-    return { messages, gap };
-  }
-
-  /** Tells the store of a pull, unless it is being asked to remove the topic with everything else. */
-  #advance(topic: Topic, message: Message): void | Promise<void> {
-    if (topic.removal === undefined) return this.#store.advance(topic.info, message.seq);
+    const last = messages.at(-1);
+    // At once, so that it learns of pulls in their order; unless it is being asked to remove the topic with everything.
+    const note = last !== undefined && topic!.removal === undefined;
+    const noted = note ? this.#store.advance(topic!.info, last.seq) : undefined;
+    return { messages, gap, noted };
   }
 
   #statsOf(topic: Topic): TopicStats {
@@ -521,7 +526,13 @@ export class MessageBus implements AsyncDisposable {
   }
 }
 
+/** What was taken of a queue; `noted` settles when the store has learnt of that. */
+interface Taken extends Batch {
+  readonly noted: void | Promise<void>;
+}
+
 const ONE_MESSAGE: PullBatchOptions = {};
+const NO_MESSAGE: PullBatchOptions = { limit: 0 };
 /** What is given at once, of a queue or to look at, in bytes of envelopes with a line end each. */
 const MAX_BATCH_BYTES = 8 * 1024 ** 2;
 
