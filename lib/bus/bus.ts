@@ -116,6 +116,7 @@ export class MessageBus implements AsyncDisposable {
         // What a deleted one has is not counted any more.
         if (!topic.deleted) retention.expire(topic, clock.now());
       },
+      spread: () => fanout.spread(),
       settledMs: () => this.#settledMs(),
     };
   }
@@ -261,7 +262,9 @@ export class MessageBus implements AsyncDisposable {
     assertSince(since);
     let feed: Feed;
     if (pattern.topic !== undefined) {
-      feed = new TopicFeed(this.#feedHost, pattern.topic, this.#topics.find(pattern.topic), since);
+      const topic = this.#topics.find(pattern.topic);
+      // One that has had no message may never have been: its first publish may be refused.
+      feed = new TopicFeed(this.#feedHost, pattern.topic, topic?.log.next === 0 ? undefined : topic, since);
     } else {
       if (typeof since === "object" && "next" in since) {
         throw new BusError(
@@ -420,6 +423,7 @@ export class MessageBus implements AsyncDisposable {
       throw new BusError("internal", `The store assigned id ${firstId} instead of ${log.next} in ${quote(info.name)}`);
     }
     const { createdMs } = append;
+    if (firstId === 0) this.#fanout.introduce(topic);
     if (log.length === 0 && info.ttlMs > 0) this.#schedule.move(topic.appointment!, createdMs + info.ttlMs);
     let message: Message | undefined;
     for (const payload of append.payloads) {
@@ -494,12 +498,12 @@ export class MessageBus implements AsyncDisposable {
     unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
   };
 
-  /** A time before which everything accepted is visible and heard of; nothing to come will have been created before it. */
+  /** See {@linkcode FeedHost.settledMs}. */
   #settledMs(): number {
     // The clock may be set back before the next message is accepted.
     this.#acceptedMs = Math.max(this.#clock.now(), this.#acceptedMs);
     const [oldest] = this.#pending;
-    return Math.min(oldest?.createdMs ?? this.#acceptedMs, this.#fanout.unheardMs);
+    return oldest?.createdMs ?? this.#acceptedMs;
   }
 
   #countDelivery(delivery: Delivery): void {

@@ -17,8 +17,6 @@ export class Fanout {
   readonly #subscribers = new Set<Subscriber>();
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
-  /** When the oldest message was created that they have and nobody has heard of; `Infinity` if they have none. */
-  #unheardMs = Infinity;
   /** The topics whose subscribers have heard what is new since the bell rang. */
   #heard: Topic[] = [];
   /** The subscribers that are to be told, each once. */
@@ -55,7 +53,7 @@ export class Fanout {
     return true;
   }
 
-  /** Introduces a topic that was just made to those who have waited for it. */
+  /** Introduces a topic that is about to get its first message to those who have waited for it. */
   introduce(topic: Topic): void {
     for (const subscribers of this.#audienceOf(topic)) {
       for (const subscriber of subscribers) subscriber.introduce(topic);
@@ -83,11 +81,6 @@ export class Fanout {
     return this.#tree.at(topic.info.name) !== undefined;
   }
 
-  /** When the oldest message was created that subscribers are to be told of and have not heard of; `Infinity` if none. */
-  get unheardMs(): number {
-    return this.#unheardMs;
-  }
-
   /**
    * Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from the message `from`
    * on, which was created at `createdMs`.
@@ -96,7 +89,6 @@ export class Fanout {
     if (topic.newFrom !== undefined) return;
     topic.newFrom = from;
     topic.newFromMs = createdMs;
-    this.#unheardMs = Math.min(this.#unheardMs, createdMs);
     this.#dirty.push(topic);
     this.#arm();
   }
@@ -106,11 +98,11 @@ export class Fanout {
     return this.#subscribers.size > 0 && this.#audienceOf(topic).length > 0;
   }
 
-  /** Lets everybody hear now of what is new, so that it is not new to who comes next. Their bells ring later. */
+  /** Lets everybody hear now of what is new. Their bells ring at the end of this turn. */
   spread(): void {
+    if (this.#dirty.length === 0) return;
     const dirty = this.#dirty;
     this.#dirty = [];
-    this.#unheardMs = Infinity;
     for (const topic of dirty) {
       this.#heard.push(topic);
       const from = topic.newFrom!;

@@ -30,7 +30,12 @@ export interface FeedHost {
   readonly startedMs: number;
   /** Drops what has expired in a topic, before it is read. */
   expire(topic: Topic): void;
-  /** A time before which every message that was ever accepted is visible, in milliseconds since the Unix epoch. */
+  /** Lets all feeds hear of what is new. */
+  spread(): void;
+  /**
+   * A time before which every message that was ever accepted is visible, and before which none to come will have been
+   * created, in milliseconds since the Unix epoch.
+   */
   settledMs(): number;
 }
 
@@ -42,7 +47,7 @@ export interface Feed {
   cursorOf(message: Message): string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
-  /** A topic it reads was made. */
+  /** A topic it reads is about to get its first message. */
   introduce(topic: Topic): void;
   /** Whether there is something to read. */
   readonly readable: boolean;
@@ -67,7 +72,7 @@ export class TopicFeed implements Feed {
   /** What is missing before the first message, and the cursor until that is told. */
   #missing: { readonly gap: Gap; readonly cursor: string } | undefined;
 
-  /** Begins in a topic, or, if there is none yet of this name, with its first message. */
+  /** Begins in a topic, or, if there is none yet of this name that has had a message, with its first one. */
   constructor(host: FeedHost, name: string, topic: Topic | undefined, since: Since) {
     this.#host = host;
     let gap: Gap | undefined;

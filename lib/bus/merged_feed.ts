@@ -65,6 +65,7 @@ export class MergedFeed implements Feed {
   /** Everything created before this time has been read or told to be missing. */
   get #cursorMs(): number {
     if (this.#missing.length > 0) return this.#sinceMs;
+    this.#host.spread();
     return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs());
   }
 
@@ -73,6 +74,7 @@ export class MergedFeed implements Feed {
   }
 
   get lag(): number {
+    this.#host.spread();
     let lag = 0;
     for (const { value: { topic, next } } of this.#sources.values()) {
       if (topic.deleted) continue;
@@ -99,6 +101,8 @@ export class MergedFeed implements Feed {
   }
 
   read(limits: ReadLimits): Delivery | "full" | undefined {
+    // What has been read of a topic can't be told from what has not, once it has no place here: no news may be left over.
+    this.#host.spread();
     const missing = this.#missing.shift();
     if (missing !== undefined) return { event: "gap", cursor: this.cursor, ...missing };
     const deleted = this.#deleted.shift();

@@ -35,8 +35,8 @@ export interface SubscribeOptions {
    */
   readonly stallMs?: number;
   /**
-   * Called when there may be something to read: at the end of the turn of the event loop in which the subscription began,
-   * and then once for all publishes of a turn, but not again before the reader has read all there was.
+   * Called when there is something to read: at the end of the turn of the event loop in which the subscription began, and
+   * then once for all publishes of a turn, but not again before the reader has read all there was.
    */
   readonly onReady?: (subscription: Subscription) => void;
   /** Called with the events between messages, when the reader comes to them by iteration or {@linkcode Subscription.take}. */
@@ -135,7 +135,7 @@ export class Subscriber implements Subscription {
     else signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** A topic it reads was made. */
+  /** See {@linkcode Feed.introduce}. */
   introduce(topic: Topic): void {
     this.#feed.introduce(topic);
   }
@@ -143,7 +143,6 @@ export class Subscriber implements Subscription {
   /** See {@linkcode Feed.hear}. Returns whether its bell is to ring. */
   hear(topic: Topic, from: number, createdMs: number): boolean {
     this.#feed.hear(topic, from, createdMs);
-    // Who reads without being told may have read it already.
     return this.#feed.readable && this.toRing();
   }
 
@@ -167,6 +166,9 @@ export class Subscriber implements Subscription {
     this.#called = false;
     // Somebody else who was told may have ended it.
     if (this.#ended) return;
+    // Who reads without being told may have read all there was.
+    this.#rung = this.#feed.readable;
+    if (!this.#rung) return;
     const { onReady, stallMs } = this.#options;
     if (onReady !== undefined) surface(() => onReady(this));
     this.#ring();
