@@ -175,7 +175,7 @@ Deno.test("Subscription.onReady is not called again before the reader has read a
   assertEquals(bells, 3);
 });
 
-Deno.test("Subscription.onReady is called once in the turn in which it began, also if all was read before", () => {
+Deno.test("Subscription.onReady is called once in the turn in which it began, however often it was read before", () => {
   const { bus, clock } = setUp();
   for (const topics of ["foo", "foo,bar"]) {
     let bells = 0;
