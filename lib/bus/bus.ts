@@ -310,6 +310,7 @@ export class MessageBus implements AsyncDisposable {
       }
       target.removal = undefined;
     }
+    target.cleared = true;
     this.#topics.forget(target);
     for (const subscriber of this.#fanout.forget(target)) this.#end(subscriber, "deleted");
     return true;

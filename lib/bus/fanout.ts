@@ -107,7 +107,7 @@ export class Fanout {
       this.#heard.push(topic);
       const from = topic.newFrom!;
       topic.newFrom = undefined;
-      if (topic.deleted) continue;
+      if (topic.cleared) continue;
       for (const subscribers of this.#audienceOf(topic)) {
         for (const subscriber of subscribers) {
           if (subscriber.hear(topic, from, topic.newFromMs)) this.#called.push(subscriber);

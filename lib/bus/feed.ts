@@ -106,7 +106,7 @@ export class TopicFeed implements Feed {
 
   get readable(): boolean {
     if (this.#missing !== undefined) return true;
-    if (this.#topic?.deleted) return false;
+    if (this.#topic?.cleared) return false;
     return this.#replayEnd !== undefined || this.#next !== (this.#topic?.log.next ?? 0);
   }
 
@@ -133,7 +133,7 @@ export class TopicFeed implements Feed {
       return { event: "gap", cursor: this.cursor, ...missing.gap };
     }
     if (topic !== undefined) {
-      if (topic.deleted) return undefined;
+      if (topic.cleared) return undefined;
       this.#host.expire(topic);
       const gap = topic.gapAt(this.#next);
       if (gap !== undefined) {

@@ -110,8 +110,8 @@ export class MergedFeed implements Feed {
     for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
       const source = entry.value;
       const { topic } = source;
-      if (topic.deleted && topic.log.length > 0) {
-        // By somebody, after the bus drained. One that was forgotten because it was idle has nothing but gaps.
+      if (topic.cleared) {
+        // After the bus drained.
         this.forget(topic);
         return this.read(limits);
       }

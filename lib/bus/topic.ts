@@ -39,6 +39,8 @@ export class Topic {
   newFromMs = 0;
   /** Whether it was deleted; appends still on their way to the store then end in nothing. */
   deleted = false;
+  /** Whether somebody deleted it with what it had; one that was forgotten because it was idle had only gaps left. */
+  cleared = false;
   /** Messages and bytes that the store has been asked to append and hasn't answered for. */
   pendingMessages = 0;
   /** See {@linkcode Topic.pendingMessages}. */
