@@ -391,7 +391,8 @@ export class Model {
     const unread = this.#unreadOf(subscription);
     const oldestMs = Math.min(...unread.map((topic) => nextMsOf(subscription, topic)));
     const candidates = unread.filter((topic) => nextMsOf(subscription, topic) === oldestMs);
-    const topic = candidates.find(({ name }) => !several || name === chosen) ?? candidates[0];
+    const topic = candidates.find(({ name }) => !several || name === chosen) ??
+      candidates.find((topic) => gapAt(topic, wantedOf(subscription, topic)) === undefined) ?? candidates[0];
     if (topic !== undefined) {
       this.#expire(topic);
       const gap = gapAt(topic, wantedOf(subscription, topic));
