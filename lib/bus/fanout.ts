@@ -17,7 +17,9 @@ export class Fanout {
   readonly #subscribers = new Set<Subscriber>();
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
-  /** The subscribers that are to be told, whatever is new. */
+  /** The topics whose subscribers have heard what is new since the bell rang. */
+  #heard: Topic[] = [];
+  /** The subscribers that are to be told, each once. */
   #called: Subscriber[] = [];
   #ringing = false;
 
@@ -51,7 +53,7 @@ export class Fanout {
     return true;
   }
 
-  /** Introduces a topic that was just made to those who have waited for it. */
+  /** Introduces a topic that is about to get its first message to those who have waited for it. */
   introduce(topic: Topic): void {
     for (const subscribers of this.#audienceOf(topic)) {
       for (const subscriber of subscribers) subscriber.introduce(topic);
@@ -79,10 +81,14 @@ export class Fanout {
     return this.#tree.at(topic.info.name) !== undefined;
   }
 
-  /** Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from `from` on. */
-  ringLater(topic: Topic, from: number): void {
+  /**
+   * Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from the message `from`
+   * on, which was created at `createdMs`.
+   */
+  ringLater(topic: Topic, from: number, createdMs: number): void {
     if (topic.newFrom !== undefined) return;
     topic.newFrom = from;
+    topic.newFromMs = createdMs;
     this.#dirty.push(topic);
     this.#arm();
   }
@@ -92,23 +98,34 @@ export class Fanout {
     return this.#subscribers.size > 0 && this.#audienceOf(topic).length > 0;
   }
 
-  /** Tells everybody now what they are to be told at the end of this turn. */
-  ring(): void {
+  /** Lets everybody hear now of what is new. Their bells ring at the end of this turn. */
+  spread(): void {
+    if (this.#dirty.length === 0) return;
     const dirty = this.#dirty;
-    const called = this.#called;
     this.#dirty = [];
-    this.#called = [];
     for (const topic of dirty) {
+      this.#heard.push(topic);
       const from = topic.newFrom!;
       topic.newFrom = undefined;
-      if (topic.deleted) continue;
-      // Gathered before anybody is told: who leaves and comes again meanwhile would be told for ever.
+      if (topic.cleared) continue;
       for (const subscribers of this.#audienceOf(topic)) {
-        for (const subscriber of subscribers) if (subscriber.hear(topic, from)) called.push(subscriber);
+        for (const subscriber of subscribers) {
+          if (subscriber.hear(topic, from, topic.newFromMs)) this.#called.push(subscriber);
+        }
       }
     }
+  }
+
+  /** Tells everybody now what they are to be told at the end of this turn. */
+  ring(): void {
+    // All before anybody is told: who leaves and comes again meanwhile would be told for ever.
+    this.spread();
+    const called = this.#called;
+    const heard = this.#heard;
+    this.#called = [];
+    this.#heard = [];
     for (const subscriber of called) subscriber.wake();
-    for (const topic of dirty) this.#onRing(topic);
+    for (const topic of heard) this.#onRing(topic);
   }
 
   #call(subscriber: Subscriber): void {
