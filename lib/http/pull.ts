@@ -33,10 +33,16 @@ export interface BrowseRequest extends PullRequest {
   readonly since: Since;
 }
 
+const NOTHING: Batch = { messages: [] };
+
 /** Takes the next messages and answers with them. */
 export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
   const { limit, raw, waitMs, signal } = request;
-  const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal });
+  const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal }).catch((error) => {
+    // A client that leaves while it waits is no bug. Nobody reads the answer: the same as when time is up.
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    return NOTHING;
+  });
   const headers = gapHeaders(gap);
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
