@@ -6,6 +6,7 @@
 
 import type { Batch, Page } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
+import type { Clock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Gap } from "../event.ts";
 import { type Message, parseCursor } from "../message.ts";
@@ -31,6 +32,8 @@ export interface PullRequest {
 export interface BrowseRequest extends PullRequest {
   /** Where to begin. */
   readonly since: Since;
+  /** What measures the wait. */
+  readonly clock: Clock;
 }
 
 const NOTHING: Batch = { messages: [] };
@@ -61,13 +64,13 @@ export async function browse(bus: MessageBus, topic: string, request: BrowseRequ
 }
 
 async function pageOf(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Page | undefined> {
-  const { since, waitMs, signal } = request;
+  const { since, waitMs } = request;
   const limit = request.raw ? 1 : request.limit;
   const page = bus.browse(topic, { since, limit });
   if (waitMs === 0 || (page !== undefined && !isNothing(page))) return page;
   // What is new then is everything from here on; `latest` would be another place by then.
   const from = page !== undefined ? parseCursor(page.next)! : since === "latest" ? { next: 0 } : since;
-  await somethingNew(bus, topic, from, waitMs, signal);
+  await somethingNew(bus, topic, { ...request, since: from });
   return bus.browse(topic, { since: from, limit });
 }
 
@@ -76,21 +79,14 @@ function isNothing({ messages, gap }: Batch): boolean {
 }
 
 /** Resolves when a topic has a message from a position on, or time is up, or the bus drains. */
-async function somethingNew(
-  bus: MessageBus,
-  topic: string,
-  since: Since,
-  waitMs: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), waitMs);
-  const ends = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal]);
+async function somethingNew(bus: MessageBus, topic: string, request: BrowseRequest): Promise<void> {
+  const { since, waitMs, clock, signal } = request;
+  using subscription = bus.subscribe(topic, { since, signal });
+  const cancel = clock.schedule(() => subscription.close(), waitMs);
   try {
-    using subscription = bus.subscribe(topic, { since, signal: ends });
     for await (const _message of subscription) return;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
