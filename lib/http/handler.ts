@@ -125,7 +125,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     const { method } = request;
     if (!KNOWN_METHODS.includes(method)) throw new BusError("unknown_method", `Unknown method ${quote(method)}`);
     const host = exposure.admitHost(head);
-    const target = targetOf(request.url, host);
+    const target = targetOf(request.url, host, method);
     if (method === "OPTIONS") return preflight(head);
     exposure.admitOrigin(head);
     if (draining?.aborted) throw new BusError("draining", "The server is shutting down");
