@@ -4,9 +4,10 @@
  * @module
  */
 
-import { assert, assertEquals, assertLessOrEqual } from "../deps.ts";
-import { direct } from "./direct.ts";
+import { assertEquals, assertLessOrEqual } from "../deps.ts";
+import { direct, settled } from "./direct.ts";
 import { Connection, serve } from "./serving.ts";
+import { idsOf, range } from "./streams.ts";
 
 Deno.test("browse: the messages from a position on in NDJSON, and where the next page begins", async () => {
   await using server = direct();
@@ -156,7 +157,7 @@ Deno.test("browse: wait ends with an empty page when time is up, and not before"
   let answered = false;
   const waiting = server.get("/t?since=latest&wait=20s").finally(() => answered = true);
   server.clock.tick(19_999);
-  await turn();
+  await settled();
   assertEquals(answered, false);
   server.clock.tick(1);
   const answer = await waiting;
@@ -199,17 +200,3 @@ Deno.test("browse: draining ends waiting at once", async () => {
   const late = await server.get("/t?since=latest&wait=5m");
   assertEquals([late.status, late.headers.get("msgbus-error")], [503, "draining"]);
 });
-
-function range(from: number, to: number): number[] {
-  return Array.from({ length: to - from }, (_, i) => from + i);
-}
-
-function idsOf(lines: string): number[] {
-  assert(lines === "" || lines.endsWith("\n"));
-  return lines.split("\n").slice(0, -1).map((line) => JSON.parse(line).id);
-}
-
-/** Resolves when everything has happened that can happen without an event from outside. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}

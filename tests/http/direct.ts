@@ -108,3 +108,8 @@ export class Chunks {
     return this.#reader.cancel();
   }
 }
+
+/** Resolves when everything has happened that can happen without an event from outside. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

@@ -4,10 +4,11 @@
  * @module
  */
 
-import { assert, assertEquals, assertLessOrEqual } from "../deps.ts";
+import { assertEquals, assertLessOrEqual } from "../deps.ts";
 import { TestClock } from "../bus/test_clock.ts";
-import { direct } from "./direct.ts";
+import { direct, settled } from "./direct.ts";
 import { Connection, serve } from "./serving.ts";
+import { idsOf } from "./streams.ts";
 
 Deno.test("pull: GET answers with the envelope of the original, byte for byte", async () => {
   await using server = serve({ clock: new TestClock() });
@@ -95,7 +96,7 @@ for (const [exists, code] of [[true, "empty"], [false, "no_topic"]] as const) {
     let answered = false;
     const answer = server.get("/t?wait=20s").finally(() => answered = true);
     server.clock.tick(19_999);
-    await turn();
+    await settled();
     assertEquals(answered, false);
     server.clock.tick(1);
     const { status, headers } = await answer;
@@ -259,13 +260,3 @@ Deno.test("raw: a payload of a page that publishes doesn't become a page of the 
     );
   }
 });
-
-function idsOf(lines: string): number[] {
-  assert(lines.endsWith("\n"));
-  return lines.trimEnd().split("\n").map((line) => JSON.parse(line).id);
-}
-
-/** Resolves when everything has happened that can happen without an event from outside. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
-}
