@@ -9,7 +9,8 @@ import type { Gap } from "../event.ts";
 import { formatCursor, Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import { matchesItem, parseTopicPattern } from "../topic_pattern.ts";
+import { hasWildcard, parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
+import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Fanout } from "./fanout.ts";
 import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
@@ -27,6 +28,7 @@ import { largest } from "./largest.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
+import { PatternTree } from "./pattern_tree.ts";
 import { Retention } from "./retention.ts";
 import { lineLength, Runs } from "./run.ts";
 import { type Appointment, Schedule } from "./schedule.ts";
@@ -275,10 +277,7 @@ export class MessageBus implements AsyncDisposable {
       }
       // What has been published in this turn is not new to it.
       this.#fanout.spread();
-      const matching = [...this.#topics.all()].filter(({ info: { name } }) => {
-        return pattern.items.some((item) => matchesItem(item, name));
-      });
-      feed = new MergedFeed(this.#feedHost, pattern.text, matching, since);
+      feed = new MergedFeed(this.#feedHost, pattern.text, this.#matching(pattern, since), since);
     }
     const subscriber = new Subscriber(this.#subscriberHost, pattern, feed, options);
     this.#observer.subscribed?.(subscriber);
@@ -483,6 +482,18 @@ export class MessageBus implements AsyncDisposable {
     const note = last !== undefined && topic!.removal === undefined;
     const noted = note ? this.#store.advance(topic!.info, last.seq) : undefined;
     return { messages, gap, noted };
+  }
+
+  /** The topics that a subscription to several may have something to read of when it begins, in the order they were made. */
+  #matching({ items }: TopicPattern, since: Since): Topic[] {
+    if (since === "latest") return [];
+    const tree = new PatternTree<string>();
+    for (const item of items) tree.add(item, item);
+    if (items.some(hasWildcard)) {
+      return [...this.#topics.all()].filter(({ info }) => tree.matching(info.name).length > 0);
+    }
+    return items.map((item) => this.#topics.get(item)).filter((topic) => topic !== undefined)
+      .sort((a, b) => a.info.createdMs - b.info.createdMs);
   }
 
   #statsOf(topic: Topic): TopicStats {

@@ -15,6 +15,8 @@ export class Fanout {
   readonly #onRing: (topic: Topic) => void;
   readonly #tree = new PatternTree<Subscriber>();
   readonly #subscribers = new Set<Subscriber>();
+  /** How often a subscriber was added or removed. */
+  #changes = 0;
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
   /** The topics whose subscribers have heard what is new since the bell rang. */
@@ -42,6 +44,7 @@ export class Fanout {
   /** Adds a subscriber, whose bell rings at the end of this turn. */
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
+    this.#changes++;
     for (const item of subscriber.pattern.items) this.#tree.add(item, subscriber);
     if (subscriber.toRing()) this.#call(subscriber);
   }
@@ -49,6 +52,7 @@ export class Fanout {
   /** Removes a subscriber. Returns whether it was there. */
   remove(subscriber: Subscriber): boolean {
     if (!this.#subscribers.delete(subscriber)) return false;
+    this.#changes++;
     for (const item of subscriber.pattern.items) this.#tree.remove(item, subscriber);
     return true;
   }
@@ -73,7 +77,13 @@ export class Fanout {
   /** How many subscribers a topic has. */
   countOf(topic: Topic): number {
     const audience = this.#audienceOf(topic);
-    return audience.length < 2 ? audience[0]?.size ?? 0 : this.#listenersOf(topic).size;
+    if (audience.length < 2) return audience[0]?.size ?? 0;
+    // One that has listed a topic twice counts once, but going through all of them takes its time.
+    if (topic.audienceCountedAt !== this.#changes) {
+      topic.audienceCountedAt = this.#changes;
+      topic.audienceCount = this.#listenersOf(topic).size;
+    }
+    return topic.audienceCount;
   }
 
   /** Whether somebody has subscribed to a topic by its name. */
