@@ -36,6 +36,10 @@ export async function publish(
   return emptyResponse(202, headers);
 }
 
-function encodeReceipt({ topic, id, cursor, durability, subscribers, count }: Receipt, counted: boolean): string {
+/** A receipt in JSON, with the number of messages if there may be several. */
+export function encodeReceipt(
+  { topic, id, cursor, durability, subscribers, count }: Receipt,
+  counted: boolean,
+): string {
   return JSON.stringify({ topic, id, cursor, durability, subscribers, ...(counted ? { count } : {}) });
 }
