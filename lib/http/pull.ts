@@ -38,7 +38,7 @@ export async function pull(bus: MessageBus, topic: string, request: PullRequest)
   const { limit, raw, waitMs, signal } = request;
   const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal });
   const headers = gapHeaders(gap);
-  if (messages.length === 0) throw nothing(bus, topic, headers);
+  if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
   if (limit === undefined) return jsonResponse(200, encodeEnvelope(messages[0]!), headers);
   return respond(200, encodeLines(messages), NDJSON, headers);
@@ -50,7 +50,7 @@ export async function browse(bus: MessageBus, topic: string, request: BrowseRequ
   if (page === undefined) throw noTopic(topic);
   const headers = { "msgbus-next": page.next, ...gapHeaders(page.gap) };
   if (!request.raw) return respond(200, encodeLines(page.messages), NDJSON, headers);
-  if (page.messages.length === 0) throw nothing(bus, topic, headers);
+  if (page.messages.length === 0) throw nothing(bus, topic, "Nothing to read", headers);
   return rawResponse(page.messages[0]!, headers);
 }
 
@@ -93,9 +93,9 @@ export function noTopic(topic: string): BusError {
   return new BusError("no_topic", `No topic ${quote(topic)}`);
 }
 
-function nothing(bus: MessageBus, topic: string, headers: Record<string, string>): BusError {
+function nothing(bus: MessageBus, topic: string, what: string, headers: Record<string, string>): BusError {
   if (bus.topic(topic) === undefined) return noTopic(topic);
-  return new Refusal("empty", `Nothing to read from ${quote(topic)}`, headers);
+  return new Refusal("empty", `${what} from ${quote(topic)}: there is no message`, headers);
 }
 
 /** What is missing before the messages of an answer: `<from>-<to>;<reason>`, without numbers that can't be known. */

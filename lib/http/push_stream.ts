@@ -5,12 +5,12 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import { type Clock, systemClock } from "../bus/clock.ts";
+import type { Clock } from "../bus/clock.ts";
 import type { EndReason, Subscription } from "../bus/subscription.ts";
 import type { Since } from "../wire/since.ts";
 import { NDJSON } from "../wire/ndjson.ts";
 import { encodeRetry, EVENT_STREAM } from "../wire/sse.ts";
-import { ByteLines, encode, type Encoding, ServerSentEvents, TextLines } from "./encodings.ts";
+import { ByteLines, encode, type Encoding, ServerSentEvents, type TextLines } from "./encodings.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { addStandardHeaders } from "./respond.ts";
 
@@ -45,10 +45,10 @@ const MAX_RETRY_MS = 5000;
 export interface StreamPushOptions {
   /** How long a reader may take nothing while there is something, in milliseconds. */
   readonly stallMs: number;
-  /** Where time comes from. Default: the machine's clock. */
-  readonly clock?: Clock;
-  /** Lines of NDJSON that are shared with others who write them. */
-  readonly lines?: TextLines;
+  /** Where time comes from. */
+  readonly clock: Clock;
+  /** Lines of NDJSON, which are the same in every format that has them. */
+  readonly lines: TextLines;
 }
 
 /** Subscribes streams to topics of one bus. */
@@ -59,7 +59,7 @@ export class StreamPush {
   readonly #formats: Record<StreamFormat, Format>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock = systemClock, lines = new TextLines() }: StreamPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines }: StreamPushOptions) {
     this.#bus = bus;
     this.#stallMs = stallMs;
     this.#keepAlive = new KeepAlive(clock);

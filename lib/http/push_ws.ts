@@ -5,10 +5,10 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import { type Clock, systemClock } from "../bus/clock.ts";
+import type { Clock } from "../bus/clock.ts";
 import type { EndReason, Subscription } from "../bus/subscription.ts";
 import type { Since } from "../wire/since.ts";
-import { encode, PlainFrames, TextLines } from "./encodings.ts";
+import { encode, PlainFrames, type TextLines } from "./encodings.ts";
 import type { FrameFormat } from "./handshake.ts";
 
 const CLOSE = {
@@ -18,10 +18,10 @@ const CLOSE = {
   stalled: { code: 4408, reason: "nothing was read for too long" },
 } as const satisfies Record<EndReason, { code: number; reason: string }>;
 
-// What a slow reader may cost beside the log. Past it its cursor waits.
-const MAX_BUFFERED_BYTES = 256 * 1024;
-// What goes into one frame of lines, if there is so much.
-const FRAME_BYTES = 64 * 1024;
+// What a slow reader may cost beside the log: past it its cursor waits, until half of it is free.
+const MAX_BUFFERED_BYTES = 128 * 1024;
+// What is sent at once, if there is so much.
+const BURST_BYTES = 64 * 1024;
 // The platform does not tell when a socket's buffer has drained. Asking costs little, but a thousand that are stuck must
 // not be asked all the time.
 const MIN_RETRY_MS = 2;
@@ -33,10 +33,10 @@ const OPEN_DEADLINE_MS = 10_000;
 export interface SocketPushOptions {
   /** How long a reader may take nothing while there is something, in milliseconds. */
   readonly stallMs: number;
-  /** Where time comes from. Default: the machine's clock. */
-  readonly clock?: Clock;
-  /** Lines of NDJSON that are shared with others who write them. */
-  readonly lines?: TextLines;
+  /** Where time comes from. */
+  readonly clock: Clock;
+  /** Lines of NDJSON, which are the same in every format that has them. */
+  readonly lines: TextLines;
 }
 
 /** Where a reader begins, what it is called and what it reads. */
@@ -57,7 +57,7 @@ export class SocketPush {
   readonly #senders: Record<FrameFormat, Sender>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock = systemClock, lines = new TextLines() }: SocketPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines }: SocketPushOptions) {
     this.#bus = bus;
     this.#clock = clock;
     this.#stallMs = stallMs;
@@ -109,8 +109,8 @@ class LineSender implements Sender {
 
   send(socket: WebSocket, subscription: Subscription, maxBytes: number): boolean | "full" {
     let frame = "";
-    for (let bytes = 0; bytes < FRAME_BYTES;) {
-      const delivery = subscription.read({ maxBytes: bytes === 0 ? maxBytes : FRAME_BYTES - bytes });
+    for (let bytes = 0; bytes < BURST_BYTES;) {
+      const delivery = subscription.read({ maxBytes: bytes === 0 ? maxBytes : BURST_BYTES - bytes });
       if (delivery === undefined || delivery === "full") {
         if (frame === "") return delivery === "full" ? "full" : false;
         break;
@@ -190,6 +190,8 @@ export class SocketReader {
     if (socket?.readyState !== WebSocket.OPEN) return;
     for (;;) {
       const buffered = socket.bufferedAmount;
+      // Not read on for less: it would be told of a gap each time the log moves on.
+      if (buffered > MAX_BUFFERED_BYTES - BURST_BYTES) return this.#retry();
       // A message larger than the buffer may have it for itself.
       const maxBytes = buffered === 0 ? Infinity : MAX_BUFFERED_BYTES - buffered;
       const more = this.#sender.send(socket, this.#subscription, maxBytes);
