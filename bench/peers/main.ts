@@ -43,6 +43,7 @@ async function main(args: string[], directory: string): Promise<number> {
   if (typeof options === "string") return print(options);
   const { present, missing } = await survey(directory);
   for (const { name, why, install } of missing) say(`left out: ${name}: ${why}; try: ${install}`);
+  const loadBefore = /^\S+/.exec(await readProc("loadavg"))?.[0] ?? "";
   await using load = new LoadProcess();
   const plan: Plan = { ...options, contenders: present, load, directory, progress };
   const { names } = options;
@@ -52,9 +53,10 @@ async function main(args: string[], directory: string): Promise<number> {
     date: new Date().toISOString().slice(0, 10),
     machine: {
       cores: navigator.hardwareConcurrency,
-      processor: await processorName(),
+      processor: /^model name\s*: (.*)$/m.exec(await readProc("cpuinfo"))?.[1] ?? "unknown processor",
       os: `${Deno.build.os} ${Deno.build.arch}`,
     },
+    loadBefore,
     servers: present.map(({ name, version, setting }) => ({ name, version, setting })),
     rounds: { count: options.rounds, seconds: options.roundMs / 1000 },
     fanOut,
@@ -101,12 +103,13 @@ function readNumber(name: string, text: string | undefined, fallback: number, mi
   return value;
 }
 
-async function processorName(): Promise<string> {
+/** A file of `/proc`; empty where there is none. Only programs with every permission may read it, hence by `cat`. */
+async function readProc(file: string): Promise<string> {
   try {
-    const { stdout } = await new Deno.Command("cat", { args: ["/proc/cpuinfo"], stderr: "null" }).output();
-    return /^model name\s*: (.*)$/m.exec(new TextDecoder().decode(stdout))?.[1] ?? "unknown processor";
+    const { stdout } = await new Deno.Command("cat", { args: [`/proc/${file}`], stderr: "null" }).output();
+    return new TextDecoder().decode(stdout);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "unknown processor";
+    if (error instanceof Deno.errors.NotFound) return "";
     throw error;
   }
 }

@@ -31,11 +31,12 @@ export function formatReport(results: Results): string {
   ].join("\n");
 }
 
-function formatCircumstances({ date, machine, servers, rounds }: Results): string {
+function formatCircumstances({ date, machine, loadBefore, servers, rounds }: Results): string {
   const { cores, processor, os } = machine;
+  const load = loadBefore === "" ? "" : `, load average in the minute before ${loadBefore}`;
   const head =
-    `${cores} cores (${processor}), ${os}, ${date}; one run, median (least–most) of ${rounds.count} rounds ` +
-    `of ${rounds.seconds} s each, servers in alternation.\n\n`;
+    `${cores} cores (${processor}), ${os}, ${date}${load}. One run, median (least–most) of ${rounds.count} ` +
+    `rounds of ${rounds.seconds} s each, servers in alternation.\n\n`;
   return head + servers.map(({ name, version, setting }) => `- ${name} ${version}: ${setting}.\n`).join("");
 }
 

@@ -15,6 +15,8 @@ export interface Results {
   readonly date: string;
   /** The cores, the processor and the system. */
   readonly machine: { readonly cores: number; readonly processor: string; readonly os: string };
+  /** How many processes wanted to run in the minute before: what else the machine did. Empty if unknown. */
+  readonly loadBefore: string;
   /** The servers and what they were told. */
   readonly servers: readonly { readonly name: string; readonly version: string; readonly setting: string }[];
   /** How long and how often. */
