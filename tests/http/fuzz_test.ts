@@ -158,11 +158,23 @@ const FIELDS: readonly (readonly [name: string, values: readonly string[]])[] = 
 ];
 const FRAMES = ["", "\x81\x80\0\0\0\0", '\x81\x8c\0\0\0\0{"text":"a"}', "\x82\x81\0\0\0\0x", "\x89\x80\0\0\0\0", "\x88\x80\0\0\0\0", "\x01\x81\0\0\0\0x"];
 
+/** Values that go with a name; without them nearly everything would be refused at once. */
+const FITTING: Readonly<Record<string, readonly string[]>> = {
+  since: ["0", "1", "latest", "earliest", "last:2", "10m", "99@abc", "Tjf6ynu4k", "2018-03-25T13:18:38+00:00"],
+  limit: ["1", "2", "1000"],
+  wait: ["0", "1ms", "20ms"],
+  format: ["sse", "ndjson", "raw"],
+  frames: ["ndjson"],
+  mode: ["publish", "subscribe"],
+};
+
 function readingFrom(random: Random, server: Serving): Uint8Array {
   const one = <T>(all: readonly T[]) => all[random(all.length)]!;
-  const query = Array.from({ length: random(4) }, () => `${one(NAMES)}=${one(VALUES)}`).join("&");
-  const whole = random(3) === 0 ? HANDSHAKE : {};
-  const fields = Object.fromEntries(FIELDS.filter(() => random(4) === 0).map(([name, values]) => [name, one(values)]));
+  const fitting = random(3) > 0;
+  const names = Array.from({ length: random(4) }, () => one(fitting ? Object.keys(FITTING) : NAMES));
+  const query = [...new Set(names)].map((name) => `${name}=${one((fitting && FITTING[name]) || VALUES)}`).join("&");
+  const whole = random(4) === 0 ? HANDSHAKE : {};
+  const fields = Object.fromEntries(FIELDS.filter(() => random(6) === 0).map(([name, values]) => [name, one(values)]));
   const method = random(10) === 0 ? one(["HEAD", "DELETE", "PUT", "OPTIONS"]) : "GET";
   const head = server.request(`${method} ${one(PATHS)}${query === "" ? "" : `?${query}`}`, { ...whole, ...fields });
   return joined([head, Uint8Array.from(one(FRAMES), (character) => character.charCodeAt(0))]);
