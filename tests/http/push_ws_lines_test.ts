@@ -67,6 +67,27 @@ for (const offered of ["msgbus.json", "MSGBUS.NDJSON", "ndjson", "msgbus ndjson"
   });
 }
 
+Deno.test("lines: a message is serialised once for all who read lines, over WebSocket or HTTP", async () => {
+  await using server = serve();
+  await using one = await Socket.open(server.port, "/t", LINES);
+  await using two = await Socket.open(server.port, "/t?frames=ndjson");
+  const stream = await fetch(`${server.uri}/t?format=ndjson`);
+  const reader = stream.body!.pipeThrough(new TextDecoderStream()).getReader();
+  for (const socket of [one, two]) assertEquals(shapeOf((await socket.next())!), ["caught-up"]);
+  assertEquals(shapeOf((await reader.read()).value!), ["caught-up"]);
+  let encoded = 0;
+  const payload = Object.assign(Uint8Array.of(1, 2, 3), {
+    toBase64(this: Uint8Array): string {
+      encoded++;
+      return Uint8Array.prototype.toBase64.call(this);
+    },
+  });
+  server.bus.put("t", payload);
+  const frame = await one.next();
+  assertEquals([await two.next(), (await reader.read()).value, encoded], [frame, frame, 1]);
+  await reader.cancel();
+});
+
 Deno.test("lines: a replay with a gap, byte for byte", async () => {
   await using server = serve({ maxMessages: 2 });
   for (const payload of ["a", "b", "c"]) server.bus.put("t", payload);
