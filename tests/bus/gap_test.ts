@@ -162,6 +162,14 @@ Deno.test("MessageBus.pullBatch tells what the queue has lost though nothing is 
   assertEquals({ messages, gap: lineOf(gap) }, { messages: [], gap: "gap foo 1-1 expired" });
 });
 
+Deno.test("MessageBus.pullBatch tells once what the queue has lost, though nothing is left", async () => {
+  const { clock, put, bus } = setUp();
+  put("foo", 2);
+  clock.tick(1000);
+  assertEquals(lineOf((await bus.pullBatch("foo")).gap), "gap foo 0-1 expired");
+  assertEquals((await bus.pullBatch("foo")).gap, undefined);
+});
+
 Deno.test("MessageBus.pullBatch tells nothing of what the queue had handed out", async () => {
   const { clock, put, bus } = setUp();
   put("foo", 2);
