@@ -57,6 +57,8 @@ export interface Feed {
   forget(topic: Topic): void;
   /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
   read(limits: ReadLimits): Delivery | "full" | undefined;
+  /** It hears of nothing new any more, and is read to the end. */
+  finish(): void;
   /** Lets go of its topics. It is not read any more; its cursor stays. */
   release(): void;
 }
@@ -151,6 +153,8 @@ export class TopicFeed implements Feed {
     this.#next = run.end;
     return run;
   }
+
+  finish(): void {}
 
   release(): void {
     this.#topic = undefined;

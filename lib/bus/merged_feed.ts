@@ -39,6 +39,8 @@ export class MergedFeed implements Feed {
   #replayUntilMs: number | undefined = -Infinity;
   /** Its cursor when nothing is left to read. */
   #readUntilMs: number;
+  /** When it stopped hearing of what is new. */
+  #finishedMs = Infinity;
 
   /** Begins in topics; `pattern` is how they were asked for. */
   constructor(host: FeedHost, pattern: string, topics: readonly Topic[], since: Since) {
@@ -66,7 +68,12 @@ export class MergedFeed implements Feed {
   get #cursorMs(): number {
     if (this.#missing.length > 0) return this.#sinceMs;
     this.#host.spread();
-    return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs());
+    return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#settledMs());
+  }
+
+  /** A time before which it has heard of every message. */
+  #settledMs(): number {
+    return Math.min(this.#host.settledMs(), this.#finishedMs);
   }
 
   cursorOf(message: Message): string {
@@ -128,8 +135,12 @@ export class MergedFeed implements Feed {
       this.#readUntilMs = Math.max(this.#readUntilMs, run.messages.at(-1)!.createdMs);
       return run;
     }
-    this.#readUntilMs = this.#host.settledMs();
+    this.#readUntilMs = this.#settledMs();
     return this.#replayUntilMs === undefined ? undefined : this.#caughtUp();
+  }
+
+  finish(): void {
+    this.#finishedMs = this.#host.settledMs();
   }
 
   release(): void {

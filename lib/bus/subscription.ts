@@ -202,7 +202,8 @@ export class Subscriber implements Subscription {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const { onEnd } = this.#options;
     if (onEnd !== undefined) surface(() => onEnd(this, reason));
-    if (reason !== "drained") this.#release();
+    if (reason === "drained") this.#feed.finish();
+    else this.#release();
     this.#ring();
   }
 
