@@ -124,7 +124,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: `the same page from a loopback origin gets everything, so that the evil page's failure means something${without}`,
+  name:
+    `the same page from a loopback origin gets everything, so that the evil page's failure means something${without}`,
   ignore: !hasBrowser,
   async fn() {
     await using server = serve();

@@ -138,14 +138,99 @@ Deno.test(`handler: ${REQUESTS} broken requests are answered as documented, and 
   assertEquals([101, 200, 202, 204, 400, 403, 404, 413, 415, 501].filter((status) => !seen.has(status)), []);
 });
 
-const PATHS = ["/t", "/", "/u", "/missing", "/t,u", "/*", "/**", "/t/*", "/%2A", "/t%2Cu", "/-/health", "/metrics", "/a//b"];
-const NAMES = ["since", "index", "limit", "wait", "format", "frames", "mode", "split", "lease", "group", "x", "Since", "%73ince"];
-const VALUES = ["", "0", "1", "2", "-1", "1001", "10001", "1e9", "9007199254740993", "latest", "earliest", "last:2", "last:0", "last:x"]
-  .concat(["1@abc", "0@", "T", "Tjf6ynu4k", "Tzzzzzzzzzzz", "10m", "1ms", "2ms", "5m1s", "99999999d", "0001-01-01T00:00:00Z"])
-  .concat(["2018-03-25T13:18:38+00:00", "2018-03-25T13:18:38%2B00:00", "9999-12-31T23:59:60.999999999Z", "275760-09-13T00:00:00Z"])
-  .concat(["sse", "ndjson", "raw", "SSE", "publish", "subscribe", "lines", "%00", "%ff", "%", "+", "a=b", "é", "*", ","]);
+const PATHS = [
+  "/t",
+  "/",
+  "/u",
+  "/missing",
+  "/t,u",
+  "/*",
+  "/**",
+  "/t/*",
+  "/%2A",
+  "/t%2Cu",
+  "/-/health",
+  "/metrics",
+  "/a//b",
+];
+const NAMES = [
+  "since",
+  "index",
+  "limit",
+  "wait",
+  "format",
+  "frames",
+  "mode",
+  "split",
+  "lease",
+  "group",
+  "x",
+  "Since",
+  "%73ince",
+];
+const VALUES = [
+  "",
+  "0",
+  "1",
+  "2",
+  "-1",
+  "1001",
+  "10001",
+  "1e9",
+  "9007199254740993",
+  "latest",
+  "earliest",
+  "last:2",
+  "last:0",
+  "last:x",
+]
+  .concat([
+    "1@abc",
+    "0@",
+    "T",
+    "Tjf6ynu4k",
+    "Tzzzzzzzzzzz",
+    "10m",
+    "1ms",
+    "2ms",
+    "5m1s",
+    "99999999d",
+    "0001-01-01T00:00:00Z",
+  ])
+  .concat([
+    "2018-03-25T13:18:38+00:00",
+    "2018-03-25T13:18:38%2B00:00",
+    "9999-12-31T23:59:60.999999999Z",
+    "275760-09-13T00:00:00Z",
+  ])
+  .concat([
+    "sse",
+    "ndjson",
+    "raw",
+    "SSE",
+    "publish",
+    "subscribe",
+    "lines",
+    "%00",
+    "%ff",
+    "%",
+    "+",
+    "a=b",
+    "é",
+    "*",
+    ",",
+  ]);
 const FIELDS: readonly (readonly [name: string, values: readonly string[]])[] = [
-  ["accept", ["*/*", "text/event-stream", "application/x-ndjson;q=0.1", "text/html,*/*", "application/json", ",;=,", "", "text/event-stream,".repeat(200)]],
+  ["accept", [
+    "*/*",
+    "text/event-stream",
+    "application/x-ndjson;q=0.1",
+    "text/html,*/*",
+    "application/json",
+    ",;=,",
+    "",
+    "text/event-stream,".repeat(200),
+  ]],
   ["last-event-id", ["0", "1", "99", "1@abc", "Tjf6ynu4k", "", "x", "9".repeat(2_000), "../"]],
   ["upgrade", ["websocket", "h2c, WebSocket", "x"]],
   ["connection", ["Upgrade", "keep-alive, upgrade", "close"]],
@@ -156,7 +241,15 @@ const FIELDS: readonly (readonly [name: string, values: readonly string[]])[] = 
   ["if-none-match", ["*"]],
   ["range", ["bytes=0-1"]],
 ];
-const FRAMES = ["", "\x81\x80\0\0\0\0", '\x81\x8c\0\0\0\0{"text":"a"}', "\x82\x81\0\0\0\0x", "\x89\x80\0\0\0\0", "\x88\x80\0\0\0\0", "\x01\x81\0\0\0\0x"];
+const FRAMES = [
+  "",
+  "\x81\x80\0\0\0\0",
+  '\x81\x8c\0\0\0\0{"text":"a"}',
+  "\x82\x81\0\0\0\0x",
+  "\x89\x80\0\0\0\0",
+  "\x88\x80\0\0\0\0",
+  "\x01\x81\0\0\0\0x",
+];
 
 /** Values that go with a name; without them nearly everything would be refused at once. */
 const FITTING: Readonly<Record<string, readonly string[]>> = {

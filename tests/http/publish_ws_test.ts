@@ -163,7 +163,12 @@ Deno.test("mode=publish: what a limit refuses is answered by its code, takes no 
 
 Deno.test("mode=publish: a message over the limit closes with 1009, at the limit it is published", async () => {
   await using server = serve({ maxPayloadBytes: 10 });
-  for (const [fits, over] of [["0123456789", "0123456789!"], [new Uint8Array(10), new Uint8Array(11)], ["é".repeat(5), "é".repeat(6)]]) {
+  for (
+    const [fits, over] of [["0123456789", "0123456789!"], [new Uint8Array(10), new Uint8Array(11)], [
+      "é".repeat(5),
+      "é".repeat(6),
+    ]]
+  ) {
     await using socket = await Socket.open(server.port, "/t?mode=publish");
     socket.send(fits!);
     assertEquals(JSON.parse((await socket.next())!).error, undefined);

@@ -7,6 +7,7 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import type { BusError } from "../../lib/errors.ts";
 import { createHandler, type HandlerOptions } from "../../lib/http/handler.ts";
+import { ReaderStalled } from "../../lib/http/push_stream.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -63,7 +64,11 @@ export function serve(busOptions: BusOptions = {}, handlerOptions: HandlerOption
     onBug: (error) => void bugs.push(error),
     ...handlerOptions,
   });
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, handler);
+  const onError = (error: unknown) => {
+    if (!(error instanceof ReaderStalled)) bugs.push(error);
+    return new Response(null, { status: 500 });
+  };
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, onError }, handler);
   const { port } = server.addr;
   const request: Serving["request"] = (line, fields = {}, body = "") => {
     const all: Fields = {

@@ -5,7 +5,7 @@
  */
 
 import { assertEquals, assertGreater, assertLess, assertLessOrEqual } from "../deps.ts";
-import { slowReader, type SlowReader } from "./slow_socket.ts";
+import { type SlowReader, slowReader } from "./slow_socket.ts";
 import { range } from "./streams.ts";
 
 const MAX_BUFFERED_BYTES = 128 * 1024;

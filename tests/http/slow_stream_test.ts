@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ReaderStalled } from "../../lib/http/push_stream.ts";
 import {
   assert,
   assertEquals,
@@ -143,7 +144,7 @@ for (const format of FORMATS) {
     assertEquals([server.ended, server.bus.totals().subscriptions], [[], 1]);
     server.clock.tick(15_001);
     assertEquals([server.ended, server.bus.totals().subscriptions], [["stalled"], 0]);
-    await assertRejects(() => stream.next(), Error, "the reader took nothing for too long");
+    await assertRejects(() => stream.next(), ReaderStalled);
     assertEquals(server.refusals, []);
   });
 

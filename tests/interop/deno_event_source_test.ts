@@ -4,4 +4,3 @@ testEventSource({
   name: "EventSource of Deno",
   listen: (url) => listening(new EventSource(url)),
 });
-

@@ -5,4 +5,3 @@ testEventSource({
   name: "EventSource of npm",
   listen: (url) => listening(new NpmEventSource(url)),
 });
-
