@@ -21,15 +21,12 @@ export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } fro
 export type { DropReason, Observer } from "./bus/observer.ts";
 export type { Append, Durability, Store } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
-export {
-  Client,
-  type ClientOptions,
-  type PublishOptions,
-  type PublishReceipt,
-  type RequestOptions,
-} from "./client/client.ts";
+export { Client, type ClientOptions, type PublishOptions, type PublishReceipt } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
+export type { BrowseOptions, BrowsePage, PullBatchOptions, PullOptions } from "./client/reading.ts";
+export type { Fetch, RequestOptions } from "./client/requests.ts";
 export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
+export type { ControlEvent, Gap, GapReason } from "./event.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
 export { createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
