@@ -27,6 +27,7 @@ async function serve(options: Options): Promise<number> {
     publicHosts: options.publicHost,
     trustProxy: options.trustProxy,
     allowOrigins: options.allowOrigin,
+    stallTimeoutMs: options.stallTimeoutMs,
     draining: lifecycle.draining,
     onBug: (error) => lifecycle.bug(error),
     onWork: (change) => lifecycle.work(change),

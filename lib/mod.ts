@@ -15,10 +15,22 @@
  * @module
  */
 
-export { type BusOptions, type BusTotals, MessageBus, type Receipt, type TopicStats } from "./bus/bus.ts";
+export type {
+  Batch,
+  BrowseOptions,
+  BusTotals,
+  Page,
+  PullBatchOptions,
+  PullOptions,
+  Receipt,
+  TopicStats,
+} from "./bus/answers.ts";
+export { type BusOptions, MessageBus } from "./bus/bus.ts";
 export { type Clock, systemClock } from "./bus/clock.ts";
 export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } from "./bus/limits.ts";
+export type { Delivery, ReadLimits } from "./bus/feed.ts";
 export type { DropReason, Observer } from "./bus/observer.ts";
+export type { Run } from "./bus/run.ts";
 export type { Append, Durability, Store } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
 export { Client, type ClientOptions, type PublishOptions, type PublishReceipt } from "./client/client.ts";
@@ -31,3 +43,4 @@ export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
 export { createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
 export { Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";
+export type { Since } from "./wire/since.ts";

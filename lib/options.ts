@@ -23,6 +23,8 @@ export interface Options extends Limits {
   readonly trustProxy: boolean;
   /** Origins whose pages may use the bus. */
   readonly allowOrigin: readonly string[];
+  /** How long a subscriber may read nothing while there is something for it, in milliseconds. */
+  readonly stallTimeoutMs: number;
   /** Whether to log what helps to find faults. */
   readonly debug: boolean;
   /** Whether to log each message; `auto` does if standard error is a terminal. */
@@ -114,6 +116,12 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
     ["old", "new"],
     DEFAULT_LIMITS.discard,
     "what a full topic loses: its oldest message, or the new one, which gets 507",
+  ),
+  stallTimeoutMs: duration(
+    "stall-timeout",
+    60_000,
+    [1000, MAX_DURATION_MS],
+    "how long a subscriber may read nothing while there is something for it",
   ),
   debug: toggle("debug", "log what helps to find faults", "D"),
   logMessages: choice("log-messages", ["auto", "on", "off"], "auto", "log each message; auto does on a terminal"),

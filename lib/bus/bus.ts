@@ -5,18 +5,42 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import { epochOf, formatCursor, Message } from "../message.ts";
+import type { Gap } from "../event.ts";
+import { formatCursor, Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
-import { assertPublishable, canonicalTopicName } from "../topic_name.ts";
+import { canonicalTopicName } from "../topic_name.ts";
+import { matchesItem, parseTopicPattern } from "../topic_pattern.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Fanout } from "./fanout.ts";
+import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
+import type {
+  Batch,
+  BrowseOptions,
+  BusTotals,
+  Page,
+  PullBatchOptions,
+  PullOptions,
+  Receipt,
+  TopicStats,
+} from "./answers.ts";
 import { type Limits, limitsOf } from "./limits.ts";
+import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
 import { Retention } from "./retention.ts";
-import { Schedule } from "./schedule.ts";
-import type { Append, Durability, Store } from "./store.ts";
-import { type EndReason, type SubscribeOptions, Subscriber, type Subscription } from "./subscription.ts";
-import { Topic } from "./topic.ts";
+import { lineLength, Runs } from "./run.ts";
+import { type Appointment, Schedule } from "./schedule.ts";
+import { assertSince, startOf } from "./start.ts";
+import type { Append, Store } from "./store.ts";
+import {
+  type EndReason,
+  type SubscribeOptions,
+  Subscriber,
+  type SubscriberHost,
+  type Subscription,
+} from "./subscription.ts";
+import { TopicTable } from "./topic_table.ts";
+import type { Topic } from "./topic.ts";
+import { WaitingPulls } from "./waiting_pulls.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
 export interface BusOptions extends Partial<Limits> {
@@ -26,66 +50,6 @@ export interface BusOptions extends Partial<Limits> {
   readonly observer?: Observer;
   /** Where time comes from. Default: the machine's clock. */
   readonly clock?: Clock;
-}
-
-/** The answer to a publish: it is acknowledged. */
-export interface Receipt {
-  /** The canonical name of the topic. */
-  readonly topic: string;
-  /** The id of the message; of the first one, if several were published at once. */
-  readonly id: number;
-  /** How many messages were published; their ids are consecutive. */
-  readonly count: number;
-  /** The position after the (last) message, `<n>@<epoch>`. */
-  readonly cursor: string;
-  /** What the acknowledged messages have survived. */
-  readonly durability: Durability;
-  /** How many subscriptions the topic has. */
-  readonly subscribers: number;
-}
-
-/** A topic as it is now. */
-export interface TopicStats {
-  /** The canonical name. */
-  readonly name: string;
-  /** How long its messages are kept, in milliseconds; `0` means until a limit drops them. */
-  readonly ttlMs: number;
-  /** When it was made, in milliseconds since the Unix epoch. */
-  readonly createdMs: number;
-  /** The id of its next message. */
-  readonly seq: number;
-  /** The position after its last message, `<seq>@<epoch>`. */
-  readonly cursor: string;
-  /** Messages retained. */
-  readonly length: number;
-  /** Messages retained that the queue has not handed out. */
-  readonly pending: number;
-  /** Bytes retained. */
-  readonly bytes: number;
-  /** Subscriptions. */
-  readonly subscribers: number;
-}
-
-/** Everything a bus holds now, and what it has done since it was made. */
-export interface BusTotals {
-  /** Topics now. */
-  readonly topics: number;
-  /** Messages retained now. */
-  readonly messages: number;
-  /** Bytes retained now. */
-  readonly bytes: number;
-  /** Subscriptions now, those to topics that don't exist yet included. */
-  readonly subscriptions: number;
-  /** Messages published. */
-  readonly published: number;
-  /** Messages handed out by queues. */
-  readonly pulled: number;
-  /** Messages taken by subscriptions; one that two take counts twice. */
-  readonly delivered: number;
-  /** Messages whose time to live passed. */
-  readonly expired: number;
-  /** Messages dropped because of a limit. */
-  readonly dropped: number;
 }
 
 /**
@@ -110,10 +74,17 @@ export class MessageBus implements AsyncDisposable {
   readonly #observer: Observer;
   readonly #clock: Clock;
   readonly #schedule: Schedule;
-  readonly #topics = new Map<string, Topic>();
   readonly #retention: Retention;
   readonly #fanout: Fanout;
-  #lastCreatedMs = 0;
+  readonly #topics: TopicTable;
+  readonly #waiting: WaitingPulls;
+  readonly #feedHost: FeedHost;
+  /** When it was made, in milliseconds since the Unix epoch. */
+  readonly #startedMs: number;
+  /** When the last message was accepted. */
+  #acceptedMs: number;
+  /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
+  readonly #pending = new Set<Append>();
   #state: "open" | "draining" | "closed" = "open";
 
   #published = 0;
@@ -126,18 +97,24 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} `bad_option` for a limit that is none.
    */
   constructor(options: BusOptions = {}) {
-    const { store = new MemoryStore(), observer = {}, clock = systemClock, ...limits } = options;
-    this.limits = limitsOf(limits);
+    const { store = new MemoryStore(), observer = {}, clock = systemClock, ...given } = options;
+    const limits = this.limits = limitsOf(given);
     this.#store = store;
     this.#observer = observer;
     this.#clock = clock;
-    this.#schedule = new Schedule(clock);
-    this.#fanout = new Fanout(clock);
-    this.#retention = new Retention({
-      limits: this.limits,
-      observer,
-      onEmptied: (topic, nowMs) => this.#comeBack(topic, nowMs),
-    });
+    this.#startedMs = this.#acceptedMs = clock.now();
+    const schedule = this.#schedule = new Schedule(clock);
+    const onEmptied = (topic: Topic, nowMs: number) => this.#topics.comeBack(topic, nowMs);
+    const retention = this.#retention = new Retention({ limits, observer, onEmptied });
+    this.#waiting = new WaitingPulls(clock);
+    const fanout = this.#fanout = new Fanout(clock, (topic) => this.#waiting.serve(topic.info.name));
+    this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store });
+    this.#feedHost = {
+      runs: new Runs(clock),
+      startedMs: this.#startedMs,
+      expire: (topic) => retention.expire(topic, clock.now()),
+      settledMs: () => this.#settledMs(),
+    };
   }
 
   /**
@@ -148,8 +125,9 @@ export class MessageBus implements AsyncDisposable {
    */
   put(topic: string, payload: string | Uint8Array): Message {
     this.#assertSynchronous("put");
+    this.#assertOpen();
     assertPayload(payload);
-    const target = this.#admit(topic);
+    const target = this.#topics.admit(topic);
     const append = this.#prepare(target, [target.encode(payload)]);
     return this.#apply(target, append, this.#ask(target, append) as number)!;
   }
@@ -163,8 +141,8 @@ export class MessageBus implements AsyncDisposable {
   get(topic: string): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    const target = this.#find(topic);
-    const message = this.#take(topic, target);
+    const target = this.#topics.find(topic);
+    const { messages: [message] } = this.#take(topic, target, ONE_MESSAGE);
     if (message !== undefined) this.#advance(target!, message);
     return message;
   }
@@ -181,9 +159,13 @@ export class MessageBus implements AsyncDisposable {
     payloads.forEach(assertPayload);
     const count = payloads.length;
     if (count === 0) throw new BusError("bad_request", `Cannot publish to ${quote(topic)}: no message was given`);
-    let target = this.#admit(topic);
+    this.#assertOpen();
+    let target = this.#topics.admit(topic);
     // The store must not be asked to append to what it is removing.
-    for (; target.removal !== undefined; target = this.#admit(topic)) await target.removal;
+    for (; target.removal !== undefined; target = this.#topics.admit(topic)) {
+      await target.removal;
+      this.#assertOpen();
+    }
     const append = this.#prepare(target, payloads.map((each) => target.encode(each)));
     const answer = this.#ask(target, append);
     // A synchronous store is not awaited: nothing may happen between the check, the append and what follows from it.
@@ -196,7 +178,7 @@ export class MessageBus implements AsyncDisposable {
       count,
       cursor: formatCursor(firstId + count, target.info.epoch),
       durability: this.#store.durability,
-      subscribers: target.subscribers?.size ?? 0,
+      subscribers: this.#fanout.countOf(target),
     };
   }
 
@@ -204,46 +186,117 @@ export class MessageBus implements AsyncDisposable {
    * Takes the next message of the topic's queue, or `undefined` if there is none. At most one caller ever gets a
    * message this way; those who subscribe are not affected.
    *
-   * @throws {BusError} `bad_topic`, `not_nfc`, `already_closed`.
+   * @throws {BusError} `bad_topic`, `not_nfc`, `already_closed`, `draining` if the bus drains while it waits.
    */
-  async pull(topic: string): Promise<Message | undefined> {
-    this.#assertOpen();
-    const target = this.#find(topic);
-    const message = this.#take(topic, target);
-    if (message !== undefined) {
-      const answer = this.#advance(target!, message);
-      if (answer !== undefined) await answer;
-    }
+  async pull(topic: string, options: PullOptions = {}): Promise<Message | undefined> {
+    const { messages: [message] } = await this.pullBatch(topic, { ...options, limit: 1 });
     return message;
   }
 
   /**
-   * Subscribes to the messages of a topic, which need not exist yet. Doesn't make the topic.
+   * Takes the next messages of the topic's queue, none if there are none. Those who wait are served in the order in which
+   * they came, at the end of the turn of the event loop in which a message is published. What the queue has lost before
+   * the first message, because it expired or was dropped, is told once, as a gap, to the first who pulls after it.
+   *
+   * @throws {BusError} as {@linkcode MessageBus.pull}.
+   */
+  async pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
+    this.#assertOpen();
+    const { waitMs = 0, signal } = options;
+    let target = this.#topics.find(topic);
+    let batch = this.#take(topic, target, options);
+    if (batch.messages.length === 0 && waitMs > 0) {
+      const name = canonicalTopicName(topic);
+      const { gap } = batch;
+      const take = () => {
+        target = this.#topics.find(name);
+        const taken = this.#take(name, target, options);
+        return taken.messages.length === 0 ? undefined : { ...taken, gap: gap ?? taken.gap };
+      };
+      if (this.#state === "draining") throw new BusError("draining", "Cannot wait: the bus is shutting down");
+      batch = await this.#waiting.wait(name, take, { waitMs, signal }) ?? batch;
+    }
+    const last = batch.messages.at(-1);
+    if (last !== undefined) {
+      const answer = this.#advance(target!, last);
+      if (answer !== undefined) await answer;
+    }
+    return batch;
+  }
+
+  /**
+   * Shows retained messages of a topic and takes nothing; `undefined` if the topic doesn't exist.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`, `bad_cursor`, `already_closed`.
+   */
+  browse(topic: string, options: BrowseOptions = {}): Page | undefined {
+    this.#assertOpen();
+    const { since = "earliest", limit = 100, maxBytes = MAX_BATCH_BYTES } = options;
+    assertSince(since);
+    const target = this.#topics.find(topic);
+    if (target === undefined) return undefined;
+    this.#retention.expire(target, this.#clock.now());
+    const start = startOf(target, since, this.#startedMs);
+    const gap = start.gap ?? target.gapAt(start.next);
+    const messages: Message[] = [];
+    let next = Math.max(start.next, target.log.first);
+    for (let bytes = 0; messages.length < limit; next++) {
+      const message = target.log.get(next);
+      if (message === undefined) break;
+      bytes += lineLength(message);
+      if (messages.length > 0 && bytes > maxBytes) break;
+      messages.push(message);
+    }
+    if (gap !== undefined) this.#observer.gap?.(gap);
+    return { messages, gap, next: formatCursor(next, target.info.epoch) };
+  }
+
+  /**
+   * Subscribes to the messages of a topic; of several, separated by commas; or of all that match a pattern, `orders/*`
+   * (one segment) or `orders/**` (one or more, at the end). The topics need not exist yet, and are not made.
    *
    * @throws {BusError} `bad_topic`, `not_nfc`, `bad_cursor`, `draining`, `already_closed`.
    */
-  subscribe(topic: string, options: SubscribeOptions = {}): Subscription {
+  subscribe(topics: string, options: SubscribeOptions = {}): Subscription {
     this.#assertOpen();
     if (this.#state === "draining") throw new BusError("draining", "Cannot subscribe: the bus is shutting down");
-    const name = canonicalTopicName(topic);
-    assertPosition(options.since);
-    const subscriber = new Subscriber(this.#host, name, options);
+    const pattern = parseTopicPattern(topics);
+    const { since = "latest", signal } = options;
+    assertSince(since);
+    let feed: Feed;
+    if (pattern.topic !== undefined) {
+      feed = new TopicFeed(this.#feedHost, pattern.topic, this.#topics.find(pattern.topic), since);
+    } else {
+      if (typeof since === "object" && "next" in since) {
+        throw new BusError(
+          "bad_cursor",
+          `Cannot subscribe to ${quote(pattern.text)} from an id: it has several topics`,
+        );
+      }
+      // What has been published in this turn is not new to it.
+      this.#fanout.ring();
+      const matching = [...this.#topics.all()].filter(({ info: { name } }) => {
+        return pattern.items.some((item) => matchesItem(item, name));
+      });
+      feed = new MergedFeed(this.#feedHost, pattern.text, matching, since);
+    }
+    const subscriber = new Subscriber(this.#subscriberHost, pattern, feed, options);
     this.#observer.subscribed?.(subscriber);
-    this.#fanout.add(subscriber, this.#topics.get(name), options.since ?? "latest");
-    if (options.signal !== undefined) subscriber.obey(options.signal);
+    this.#fanout.add(subscriber);
+    if (signal !== undefined) subscriber.obey(signal);
     return subscriber;
   }
 
   /**
-   * Deletes a topic with everything in it and ends its subscriptions. A topic made later under the name has another
-   * epoch and starts at id 0. Resolves to whether there was one.
+   * Deletes a topic with everything in it and ends the subscriptions to it alone. A topic made later under the name has
+   * another epoch and starts at id 0. Resolves to whether there was one.
    *
    * @throws {BusError} `bad_topic`, `not_nfc`, `already_closed`.
    */
   async delete(topic: string): Promise<boolean> {
     this.#assertOpen();
-    let target = this.#find(topic);
-    for (; target?.removal !== undefined; target = this.#find(topic)) await target.removal;
+    let target = this.#topics.find(topic);
+    for (; target?.removal !== undefined; target = this.#topics.find(topic)) await target.removal;
     if (target === undefined) return false;
     const answer = this.#store.remove(target.info);
     if (answer !== undefined) {
@@ -253,26 +306,25 @@ export class MessageBus implements AsyncDisposable {
       } catch (error) {
         target.removal = undefined;
         // Its first publish may have been refused meanwhile.
-        this.#forgetIfUnused(target);
+        this.#topics.forgetIfUnused(target);
         throw error;
       }
       target.removal = undefined;
     }
-    this.#forget(target);
-    // A copy: who is told may subscribe again at once.
-    for (const subscriber of [...target.subscribers ?? []]) this.#end(subscriber, "deleted");
+    this.#topics.forget(target);
+    for (const subscriber of this.#fanout.forget(target)) this.#end(subscriber, "deleted");
     return true;
   }
 
   /** A topic as it is now, or `undefined` if it doesn't exist. Throws `bad_topic` or `not_nfc` for a wrong name. */
   topic(name: string): TopicStats | undefined {
-    const topic = this.#find(name);
+    const topic = this.#topics.find(name);
     return topic === undefined ? undefined : this.#statsOf(topic);
   }
 
   /** All topics as they are now, sorted by name. */
   topics(): TopicStats[] {
-    return [...this.#topics.values()].map((topic) => this.#statsOf(topic))
+    return [...this.#topics.all()].map((topic) => this.#statsOf(topic))
       .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
   }
 
@@ -295,6 +347,7 @@ export class MessageBus implements AsyncDisposable {
   drain(): void {
     if (this.#state === "open") this.#state = "draining";
     this.#fanout.ring();
+    this.#waiting.giveUp();
     for (const subscriber of this.#fanout.all()) this.#end(subscriber, "drained");
   }
 
@@ -321,38 +374,6 @@ export class MessageBus implements AsyncDisposable {
     }
   }
 
-  #find(name: string): Topic | undefined {
-    return this.#topics.get(name) ?? this.#topics.get(canonicalTopicName(name));
-  }
-
-  /** The topic to publish to, made if need be. */
-  #admit(name: string): Topic {
-    this.#assertOpen();
-    const topic = this.#find(name);
-    if (topic !== undefined) return topic;
-    const canonical = canonicalTopicName(name);
-    assertPublishable(canonical);
-    if (this.#topics.size >= this.limits.maxTopics) {
-      throw new BusError(
-        "too_many_topics",
-        `Cannot make topic ${quote(canonical)}: there are ${this.limits.maxTopics} already (max-topics)`,
-      );
-    }
-    return this.#make(canonical);
-  }
-
-  #make(name: string): Topic {
-    const { ttlMs, topicIdleMs } = this.limits;
-    const nowMs = this.#clock.now();
-    const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
-    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs);
-    this.#topics.set(name, topic);
-    this.#retention.enter(topic);
-    topic.appointment = this.#schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, nowMs + topicIdleMs);
-    this.#fanout.introduce(topic);
-    return topic;
-  }
-
   /** Checks payloads against the limits, and makes of them what the store is asked to append. */
   #prepare(topic: Topic, payloads: readonly Uint8Array[]): Append {
     const nowMs = this.#clock.now();
@@ -360,21 +381,21 @@ export class MessageBus implements AsyncDisposable {
     try {
       this.#retention.admit(topic, payloads);
     } catch (error) {
-      this.#forgetIfUnused(topic);
+      this.#topics.forgetIfUnused(topic);
       throw error;
     }
-    // A clock that is set back must not make a message older than the one before it.
-    const createdMs = topic.acceptedMs = Math.max(nowMs, topic.acceptedMs);
+    // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
+    // subscriptions to several topics are times.
+    const createdMs = this.#acceptedMs = Math.max(nowMs, this.#acceptedMs);
     return { topic: topic.info, expectedId: topic.nextId, payloads, createdMs };
   }
 
   #ask(topic: Topic, append: Append): number | Promise<number> {
-    // Not when the topic was made: of one whose first publish is refused nobody sees the epoch.
-    if (topic.info.createdMs > this.#lastCreatedMs) this.#lastCreatedMs = topic.info.createdMs;
+    this.#topics.noteUse(topic);
     try {
       return this.#store.append(append);
     } catch (error) {
-      this.#forgetIfUnused(topic);
+      this.#topics.forgetIfUnused(topic);
       throw error;
     }
   }
@@ -382,12 +403,14 @@ export class MessageBus implements AsyncDisposable {
   /** Applies when the store has answered, in the same step in which the messages stop being on their way. */
   async #applyLater(topic: Topic, append: Append, answer: Promise<number>): Promise<number> {
     const release = this.#retention.reserve(topic, append);
+    this.#pending.add(append);
     let firstId: number | undefined;
     try {
       firstId = await answer;
     } finally {
       release();
-      if (firstId === undefined) this.#forgetIfUnused(topic);
+      this.#pending.delete(append);
+      if (firstId === undefined) this.#topics.forgetIfUnused(topic);
     }
     this.#apply(topic, append, firstId);
     return firstId;
@@ -407,65 +430,38 @@ export class MessageBus implements AsyncDisposable {
       message = new Message(info, { id: log.next, payload, createdMs });
       this.#retention.retain(topic, message);
       this.#published++;
-      this.#observer.published?.(message, topic.subscribers?.size ?? 0);
+      this.#observer.published?.(message, this.#fanout.countOf(topic));
     }
-    this.#fanout.ringLater(topic);
+    if (this.#fanout.hasAudience(topic) || this.#waiting.has(info.name)) this.#fanout.ringLater(topic, firstId);
     return message;
   }
 
-  #take(name: string, topic: Topic | undefined): Message | undefined {
-    let message: Message | undefined;
+  /** Takes what is next in a topic's queue. */
+  #take(name: string, topic: Topic | undefined, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Batch {
+    const messages: Message[] = [];
+    let gap: Gap | undefined;
     if (topic !== undefined) {
       topic.usedMs = this.#clock.now();
       this.#retention.expire(topic, topic.usedMs);
-      message = this.#retention.take(topic);
-      if (message !== undefined) this.#pulled++;
+      gap = this.#retention.skip(topic);
+      for (let bytes = 0; messages.length < limit;) {
+        const next = topic.queue.peek(topic.log);
+        if (next === undefined) break;
+        if (limit > 1 && (bytes += lineLength(next)) > maxBytes && messages.length > 0) break;
+        const message = this.#retention.take(topic)!;
+        messages.push(message);
+        this.#pulled++;
+        this.#observer.pulled?.(topic.info.name, message);
+      }
     }
-    this.#observer.pulled?.(topic?.info.name ?? canonicalTopicName(name), message);
-    return message;
+    if (messages.length === 0) this.#observer.pulled?.(topic?.info.name ?? canonicalTopicName(name), undefined);
+    if (gap !== undefined) this.#observer.gap?.(gap);
+    return { messages, gap };
   }
 
   /** Tells the store of a pull, unless it is being asked to remove the topic with everything else. */
   #advance(topic: Topic, message: Message): void | Promise<void> {
     if (topic.removal === undefined) return this.#store.advance(topic.info, message.seq);
-  }
-
-  /** Looks after a topic: drops what has expired, forgets it when it is idle. Returns when to come back. */
-  #tend(topic: Topic, nowMs: number): number {
-    this.#retention.expire(topic, nowMs);
-    if (topic.log.length > 0) return topic.expiresMs;
-    const { topicIdleMs } = this.limits;
-    const inUse = topic.subscribers !== undefined || topic.pendingMessages > 0 || topic.removal !== undefined;
-    if (inUse) topic.usedMs = nowMs;
-    if (nowMs < topic.usedMs + topicIdleMs) return topic.usedMs + topicIdleMs;
-    const answer = this.#store.remove(topic.info);
-    if (answer === undefined) {
-      this.#forget(topic);
-      return Infinity;
-    }
-    // Who publishes meanwhile waits. A store that refuses is asked again when the topic has been idle as long again.
-    topic.removal = answer.then(() => this.#forget(topic), () => topic.removal = undefined);
-    return nowMs + topicIdleMs;
-  }
-
-  /** Has a topic looked after at once: its next appointment was with a message that is gone, or there was none. */
-  #comeBack(topic: Topic, nowMs: number): void {
-    topic.usedMs = Math.max(topic.usedMs, nowMs);
-    this.#schedule.move(topic.appointment!, nowMs);
-  }
-
-  /** Undoes {@linkcode MessageBus.#make} when the first publish to a topic is refused. */
-  #forgetIfUnused(topic: Topic): void {
-    // One that is being deleted is left to that, because publishes wait for it.
-    if (topic.nextId > 0 || topic.removal !== undefined || topic.deleted) return;
-    this.#forget(topic);
-  }
-
-  #forget(topic: Topic): void {
-    topic.deleted = true;
-    this.#topics.delete(topic.info.name);
-    this.#schedule.remove(topic.appointment!);
-    this.#retention.leave(topic);
   }
 
   #statsOf(topic: Topic): TopicStats {
@@ -480,31 +476,54 @@ export class MessageBus implements AsyncDisposable {
       length: log.length,
       pending: queue.lag(log),
       bytes: topic.bytes,
-      subscribers: topic.subscribers?.size ?? 0,
+      subscribers: this.#fanout.countOf(topic),
     };
   }
 
-  readonly #host = {
-    expire: (topic: Topic) => this.#retention.expire(topic, this.#clock.now()),
-    delivered: () => void this.#delivered++,
-    unsubscribe: (subscriber: Subscriber) => this.#end(subscriber, "closed"),
+  readonly #subscriberHost: SubscriberHost = {
+    delivered: (delivery: Delivery) => this.#countDelivery(delivery),
+    unsubscribe: (subscriber: Subscriber, reason: EndReason) => this.#end(subscriber, reason),
+    watch: (subscriber: Subscriber, everyMs: number) => this.#watch(subscriber, everyMs),
+    unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
   };
 
+  /** A time before which everything accepted is visible; nothing to come will have been created before it. */
+  #settledMs(): number {
+    for (const { createdMs } of this.#pending) return createdMs;
+    return Math.max(this.#clock.now(), this.#acceptedMs);
+  }
+
+  #countDelivery(delivery: Delivery): void {
+    if (delivery.event === "gap") this.#observer.gap?.(delivery);
+    if (delivery.event !== "messages") return;
+    const { length } = delivery.messages;
+    this.#delivered += length;
+    this.#observer.delivered?.(delivery.topic.name, length);
+  }
+
+  #watch(subscriber: Subscriber, everyMs: number): Appointment {
+    const due = (nowMs: number) => subscriber.tend() ? nowMs + everyMs : Infinity;
+    return this.#schedule.add({ due }, this.#clock.now() + everyMs);
+  }
+
   #end(subscriber: Subscriber, reason: EndReason): void {
-    const removed = this.#fanout.remove(subscriber, this.#topics.get(subscriber.topic), reason);
-    if (removed) this.#observer.unsubscribed?.(subscriber);
+    if (!this.#fanout.remove(subscriber)) return;
+    for (const item of subscriber.pattern.items) {
+      const topic = this.#topics.get(item);
+      if (topic !== undefined) topic.usedMs = this.#clock.now();
+    }
+    subscriber.end(reason);
+    this.#observer.unsubscribed?.(subscriber, reason);
   }
 }
+
+const ONE_MESSAGE: PullBatchOptions = {};
+/** What is given at once, of a queue or to look at, in bytes of envelopes with a line end each. */
+const MAX_BATCH_BYTES = 8 * 1024 ** 2;
 
 /** From JavaScript anything may come, and what has no length would spoil the count of bytes for good. */
 function assertPayload(payload: unknown): void {
   if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
     throw new TypeError(`A payload is a string or a Uint8Array, not ${payload}`);
   }
-}
-
-function assertPosition(since: SubscribeOptions["since"]): void {
-  if (since === undefined || since === "latest" || since === "earliest") return;
-  if (typeof since === "object" && Number.isSafeInteger(since?.next) && since.next >= 0) return;
-  throw new BusError("bad_cursor", `Cannot subscribe from ${quote(String(since))}: not a position`);
 }

@@ -31,6 +31,11 @@ export class Cursor {
     return log.get(Math.max(this.#next, log.first));
   }
 
+  /** Moves on to a later position. */
+  skipTo(next: number): void {
+    this.#next = next;
+  }
+
   /** Moves behind a message it was given by {@linkcode Cursor.peek}. */
   passOver(message: Message): void {
     this.#next = message.seq;

@@ -1,104 +1,141 @@
 /**
- * Who is told of what: the subscribers of each topic name, and the bell that rings once a turn.
+ * Who is told of what: the subscribers of each topic, and the bell that rings once a turn.
  *
  * @module
  */
 
-import type { Position } from "../message.ts";
 import type { Clock } from "./clock.ts";
-import { Cursor } from "./cursor.ts";
-import type { EndReason, Subscriber } from "./subscription.ts";
+import { PatternTree } from "./pattern_tree.ts";
+import type { Subscriber } from "./subscription.ts";
 import type { Topic } from "./topic.ts";
 
-/** Where a subscription begins; see `SubscribeOptions.since`. */
-export type Since = "latest" | "earliest" | Position;
-
-/** Keeps the subscribers of a bus by topic name, because they may come before their topic does. */
+/** Keeps the subscribers of a bus by what they subscribe to, because they may come before their topics do. */
 export class Fanout {
   readonly #clock: Clock;
-  readonly #byName = new Map<string, Set<Subscriber>>();
-  #size = 0;
-  /** The topics that have something new for their subscribers. */
+  readonly #onRing: (topic: Topic) => void;
+  readonly #tree = new PatternTree<Subscriber>();
+  readonly #subscribers = new Set<Subscriber>();
+  /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
+  /** The subscribers that are to be told, whatever is new. */
+  #called: Subscriber[] = [];
+  #ringing = false;
 
-  /** Makes a fan-out without subscribers. */
-  constructor(clock: Clock) {
+  /** Makes a fan-out without subscribers; `onRing` is told of each topic that had something new for others than those. */
+  constructor(clock: Clock, onRing: (topic: Topic) => void) {
     this.#clock = clock;
+    this.#onRing = onRing;
   }
 
   /** How many subscribers there are. */
   get size(): number {
-    return this.#size;
+    return this.#subscribers.size;
   }
 
   /** All subscribers. */
   all(): Subscriber[] {
-    return [...this.#byName.values()].flatMap((subscribers) => [...subscribers]);
+    return [...this.#subscribers];
   }
 
-  /** Adds a subscriber; `topic` is the topic of its name, if there is one. */
-  add(subscriber: Subscriber, topic: Topic | undefined, since: Since): void {
-    let subscribers = this.#byName.get(subscriber.topic);
-    if (subscribers === undefined) this.#byName.set(subscriber.topic, subscribers = new Set());
-    subscribers.add(subscriber);
-    this.#size++;
-    if (topic === undefined) return;
-    topic.subscribers = subscribers;
-    this.#attach(subscriber, topic, since);
+  /** Adds a subscriber, whose bell rings at the end of this turn. */
+  add(subscriber: Subscriber): void {
+    this.#subscribers.add(subscriber);
+    for (const item of subscriber.pattern.items) this.#tree.add(item, subscriber);
+    if (subscriber.toRing()) this.#call(subscriber);
+  }
+
+  /** Removes a subscriber. Returns whether it was there. */
+  remove(subscriber: Subscriber): boolean {
+    if (!this.#subscribers.delete(subscriber)) return false;
+    for (const item of subscriber.pattern.items) this.#tree.remove(item, subscriber);
+    return true;
   }
 
   /** Introduces a topic that was just made to those who have waited for it. */
   introduce(topic: Topic): void {
-    topic.subscribers = this.#byName.get(topic.info.name);
-    for (const subscriber of topic.subscribers ?? []) this.#attach(subscriber, topic, "earliest");
-  }
-
-  /** Removes a subscriber and ends it; `topic` is the topic of its name, if there is one. Returns whether it was there. */
-  remove(subscriber: Subscriber, topic: Topic | undefined, reason: EndReason): boolean {
-    const subscribers = this.#byName.get(subscriber.topic);
-    if (!subscribers?.delete(subscriber)) return false;
-    this.#size--;
-    if (subscribers.size === 0) {
-      this.#byName.delete(subscriber.topic);
-      if (topic !== undefined) {
-        topic.subscribers = undefined;
-        topic.usedMs = this.#clock.now();
-      }
+    for (const subscribers of this.#audienceOf(topic)) {
+      for (const subscriber of subscribers) subscriber.introduce(topic);
     }
-    subscriber.end(reason);
-    return true;
   }
 
-  /** Tells the subscribers of a topic, if it has any, at the end of this turn of the event loop. */
-  ringLater(topic: Topic): void {
-    if (topic.subscribers === undefined || topic.dirty) return;
-    topic.dirty = true;
-    if (this.#dirty.push(topic) === 1) this.#clock.defer(() => this.ring());
+  /** Tells those who read a deleted topic among others, at the end of this turn; returns those who read no other. */
+  forget(topic: Topic): Subscriber[] {
+    const only: Subscriber[] = [];
+    for (const subscriber of this.#listenersOf(topic)) {
+      if (!subscriber.several) only.push(subscriber);
+      else if (subscriber.forget(topic)) this.#call(subscriber);
+    }
+    return only;
   }
 
-  /** Tells the subscribers of every topic that has something new. */
+  /** How many subscribers a topic has. */
+  countOf(topic: Topic): number {
+    const audience = this.#audienceOf(topic);
+    return audience.length < 2 ? audience[0]?.size ?? 0 : this.#listenersOf(topic).size;
+  }
+
+  /** Whether somebody has subscribed to a topic by its name. */
+  isNamed(topic: Topic): boolean {
+    return this.#tree.at(topic.info.name) !== undefined;
+  }
+
+  /** Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from `from` on. */
+  ringLater(topic: Topic, from: number): void {
+    if (topic.newFrom !== undefined) return;
+    topic.newFrom = from;
+    this.#dirty.push(topic);
+    this.#arm();
+  }
+
+  /** Whether anybody would be told of something new in a topic. */
+  hasAudience(topic: Topic): boolean {
+    return this.#subscribers.size > 0 && this.#audienceOf(topic).length > 0;
+  }
+
+  /** Tells everybody now what they are to be told at the end of this turn. */
   ring(): void {
     const dirty = this.#dirty;
+    const called = this.#called;
     this.#dirty = [];
+    this.#called = [];
     for (const topic of dirty) {
-      topic.dirty = false;
-      // Not those who come while others are told: one that leaves and comes again would be told for ever.
-      let left = topic.subscribers?.size ?? 0;
-      for (const subscriber of topic.subscribers ?? []) {
-        if (left-- === 0) break;
-        subscriber.wake();
+      const from = topic.newFrom!;
+      topic.newFrom = undefined;
+      if (topic.deleted) continue;
+      // Gathered before anybody is told: who leaves and comes again meanwhile would be told for ever.
+      for (const subscribers of this.#audienceOf(topic)) {
+        for (const subscriber of subscribers) if (subscriber.hear(topic, from)) called.push(subscriber);
       }
     }
+    for (const subscriber of called) subscriber.wake();
+    for (const topic of dirty) this.#onRing(topic);
   }
 
-  #attach(subscriber: Subscriber, topic: Topic, since: Since): void {
-    const { log, info } = topic;
-    let next = since === "latest" ? log.next : log.first;
-    if (typeof since === "object") {
-      const { next: wanted, epoch = info.epoch } = since;
-      if (epoch === info.epoch && wanted <= log.next) next = wanted;
+  #call(subscriber: Subscriber): void {
+    this.#called.push(subscriber);
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#ringing) return;
+    this.#ringing = true;
+    this.#clock.defer(() => {
+      this.#ringing = false;
+      this.ring();
+    });
+  }
+
+  /** The subscribers of a topic, each once. */
+  #listenersOf(topic: Topic): Set<Subscriber> {
+    return new Set(this.#audienceOf(topic).flatMap((subscribers) => [...subscribers]));
+  }
+
+  #audienceOf(topic: Topic): readonly ReadonlySet<Subscriber>[] {
+    const { version } = this.#tree;
+    if (topic.audienceVersion !== version) {
+      topic.audience = this.#tree.matching(topic.info.name);
+      topic.audienceVersion = version;
     }
-    subscriber.attach(topic, new Cursor(next));
-    if (next < log.next) this.ringLater(topic);
+    return topic.audience;
   }
 }

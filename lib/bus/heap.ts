@@ -34,6 +34,12 @@ export class Heap<T> {
     return this.#slots[0];
   }
 
+  /** The smallest key of all entries but {@linkcode Heap.peek}'s; `Infinity` if there is no other. */
+  get secondKey(): number {
+    const [, left, right] = this.#slots;
+    return Math.min(left?.key ?? Infinity, right?.key ?? Infinity);
+  }
+
   /** Puts a value in. */
   add(value: T, key: number): HeapEntry<T> {
     const slot: Slot<T> = { value, key, index: this.#slots.length };

@@ -45,6 +45,18 @@ export class Log {
     return this.#segments[Math.floor(slot / SEGMENT_LENGTH)]![slot % SEGMENT_LENGTH];
   }
 
+  /** The id of the oldest retained message created at or after a time; {@linkcode Log.next} if none is. */
+  firstSince(createdMs: number): number {
+    let low = this.#first;
+    let high = this.#next;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.get(middle)!.createdMs < createdMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   /** Appends a message whose id is {@linkcode Log.next}. */
   append(message: Message): void {
     const last = this.#segments.at(-1);

@@ -4,8 +4,9 @@
  * @module
  */
 
+import type { Gap } from "../event.ts";
 import type { Message } from "../message.ts";
-import type { Subscription } from "./subscription.ts";
+import type { EndReason, Subscription } from "./subscription.ts";
 
 /** Why a message left its log. */
 export type DropReason = "expired" | "limit";
@@ -16,10 +17,14 @@ export interface Observer {
   published?(message: Message, subscribers: number): void;
   /** The queue of a topic was pulled; `message` is what it gave, if anything. */
   pulled?(topic: string, message: Message | undefined): void;
+  /** A subscription took messages of a topic. */
+  delivered?(topic: string, messages: number): void;
+  /** A reader, of the queue or of a subscription, was told that messages are missing. */
+  gap?(gap: Gap): void;
   /** A subscription began. */
   subscribed?(subscription: Subscription): void;
   /** A subscription ended. */
-  unsubscribed?(subscription: Subscription): void;
+  unsubscribed?(subscription: Subscription, reason: EndReason): void;
   /** A message left its log before anybody deleted it. */
   dropped?(message: Message, reason: DropReason): void;
 }

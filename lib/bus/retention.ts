@@ -5,6 +5,7 @@
  */
 
 import { BusError, quote } from "../errors.ts";
+import type { Gap } from "../event.ts";
 import { MAX_ID, type Message } from "../message.ts";
 import { Heap } from "./heap.ts";
 import type { Limits } from "./limits.ts";
@@ -133,6 +134,13 @@ export class Retention {
     this.#rank(topic);
   }
 
+  /** Moves a topic's queue to the oldest retained message if it was before it; returns what it has lost. */
+  skip(topic: Topic): Gap | undefined {
+    const gap = topic.gapAt(topic.queue.next);
+    if (gap !== undefined) topic.queue.skipTo(topic.log.first);
+    return gap;
+  }
+
   /** Takes the next message of a topic's queue. */
   take(topic: Topic): Message | undefined {
     const pulledBefore = topic.pulledBytes;
@@ -170,7 +178,7 @@ export class Retention {
   #drop(topic: Topic, reason: DropReason): void {
     const bytesBefore = topic.bytes;
     const pulledBefore = topic.pulledBytes;
-    const message = topic.dropOldest();
+    const message = topic.dropOldest(reason);
     this.#bytes += topic.bytes - bytesBefore;
     this.#pulledBytes += topic.pulledBytes - pulledBefore;
     this.#messages--;

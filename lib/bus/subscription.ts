@@ -4,54 +4,74 @@
  * @module
  */
 
-import type { Message, Position } from "../message.ts";
-import type { Cursor } from "./cursor.ts";
+import type { ControlEvent } from "../event.ts";
+import type { Message } from "../message.ts";
+import type { TopicPattern } from "../topic_pattern.ts";
+import type { Since } from "../wire/since.ts";
+import type { Delivery, Feed, ReadLimits } from "./feed.ts";
+import type { Appointment } from "./schedule.ts";
 import type { Topic } from "./topic.ts";
 
-/** Why a subscription ended: its reader closed it, its topic was deleted, or the bus ended. */
-export type EndReason = "closed" | "deleted" | "drained";
+/**
+ * Why a subscription ended: its reader closed it, its only topic was deleted, the bus ended, or its reader stalled, see
+ * {@linkcode SubscribeOptions.stallMs}.
+ */
+export type EndReason = "closed" | "deleted" | "drained" | "stalled";
 
 /** Where a subscription begins and whom it tells. */
 export interface SubscribeOptions {
   /**
-   * The first message wanted: the next one to be published (`latest`, the default), the oldest retained one
-   * (`earliest`), or a position. A position of another epoch, or beyond the end of the log, means `earliest`.
-   * If the topic doesn't exist yet, its first message is the first one given, whatever is said here.
+   * The first message wanted; see {@linkcode Since}. A position is one of a single topic. If a topic doesn't exist yet,
+   * its first message is the first one given, whatever is said here. Default `latest`.
    */
-  readonly since?: "latest" | "earliest" | Position;
+  readonly since?: Since;
   /** What logs call the reader, for example its address. Default: none. */
   readonly label?: string;
   /** Closes the subscription when it aborts. */
   readonly signal?: AbortSignal;
   /**
-   * Called when there may be messages to {@linkcode Subscription.take}: once for all publishes of a turn of the event
-   * loop, and once at the start if the log has some already.
+   * How long the reader may take nothing, in milliseconds, while there is something to take, before the subscription is
+   * ended as `stalled`. Noticed up to a quarter of it late. Default: as long as it likes.
+   */
+  readonly stallMs?: number;
+  /**
+   * Called when there may be something to read: at the end of the turn of the event loop in which the subscription began,
+   * and then once for all publishes of a turn, but not again before the reader has read all there was.
    */
   readonly onReady?: (subscription: Subscription) => void;
-  /** Called once when the subscription ends. What either function throws surfaces as an uncaught error. */
+  /** Called with the events between messages, when the reader comes to them by iteration or {@linkcode Subscription.take}. */
+  readonly onEvent?: (event: ControlEvent) => void;
+  /** Called once when the subscription ends. What any of these functions throws surfaces as an uncaught error. */
   readonly onEnd?: (subscription: Subscription, reason: EndReason) => void;
 }
 
 /**
- * The messages of one topic from a position on, each once, in the order of their ids. A reader that is slower than its
- * topic's publishers loses only what the topic's retention drops, and holds nobody up.
+ * The messages of one or several topics from a position on, each once, those of a topic in the order of their ids. A
+ * reader that is slower than its topics' publishers loses only what retention drops, is told so by a `gap`, and holds
+ * nobody up.
  *
  * Iterate it with `for await`, which closes it at the end; or have {@linkcode SubscribeOptions.onReady} called and
- * {@linkcode Subscription.take} messages until there are none.
+ * {@linkcode Subscription.take} or {@linkcode Subscription.read} until there is nothing.
  */
 export interface Subscription extends AsyncIterable<Message>, Disposable {
-  /** The canonical name of the topic. */
+  /** What it is to, in its one spelling, for example `orders` or `orders/*,audit`. */
   readonly topic: string;
+  /** Whether it is to several topics, so that its cursors are times. */
+  readonly several: boolean;
   /** See {@linkcode SubscribeOptions.label}. */
   readonly label: string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
+  /** The position after everything taken, which resumes it: `<n>@<epoch>`, or `T…` on several topics. */
+  readonly cursor: string;
+  /** The position after a message it has given. */
+  cursorOf(message: Message): string;
   /**
-   * The next message without taking it, or `undefined` if there is none now. A subscription that ended because the bus
-   * is shutting down still gives what the log retains.
+   * Takes messages of one topic, or an event between messages; `undefined` if there is nothing now, `full` if what is next
+   * exceeds the limits. A subscription that ended because the bus is shutting down still gives what the log retains.
    */
-  peek(): Message | undefined;
-  /** Takes the next message, or `undefined` if there is none now. */
+  read(limits?: ReadLimits): Delivery | "full" | undefined;
+  /** Takes the next message, or `undefined` if there is none now. Events before it go to {@linkcode SubscribeOptions.onEvent}. */
   take(): Message | undefined;
   /** Ends the subscription; a second call does nothing. */
   close(): void;
@@ -59,36 +79,50 @@ export interface Subscription extends AsyncIterable<Message>, Disposable {
 
 /** What a {@linkcode Subscriber} needs of its bus. */
 export interface SubscriberHost {
-  /** Drops what has expired in a topic, before it is read. */
-  expire(topic: Topic): void;
-  /** Counts a message a subscriber took. */
-  delivered(message: Message): void;
-  /** Ends a subscriber that was closed by its reader. */
-  unsubscribe(subscriber: Subscriber): void;
+  /** Counts what a subscriber has taken. */
+  delivered(delivery: Delivery): void;
+  /** Ends a subscriber. */
+  unsubscribe(subscriber: Subscriber, reason: EndReason): void;
+  /** Looks after a subscriber every so often, until {@linkcode Subscriber.tend} says that this is not needed any more. */
+  watch(subscriber: Subscriber, everyMs: number): Appointment;
+  /** Ends that. */
+  unwatch(appointment: Appointment): void;
 }
+
+const STALL_CHECKS = 4;
+const ONE_MESSAGE: ReadLimits = { maxMessages: 1 };
 
 /** The bus's side of a {@linkcode Subscription}. */
 export class Subscriber implements Subscription {
-  readonly topic: string;
+  readonly pattern: TopicPattern;
   readonly label: string;
   readonly #host: SubscriberHost;
   readonly #options: SubscribeOptions;
-  #source: { topic: Topic; cursor: Cursor } | undefined;
+  #feed: Feed | undefined;
   #ended = false;
+  /** Whether the bell has rung and the reader has not read all there was since. */
+  #rung = false;
   /** Those who wait for the bell. */
   #waiting: (() => void)[] = [];
+  /** When a reader that has something to read is looked after next. */
+  #watch: Appointment | undefined;
+  #idleChecks = 0;
 
-  /** Makes a subscriber that waits for its topic to be made. */
-  constructor(host: SubscriberHost, topic: string, options: SubscribeOptions) {
+  /** Makes a subscriber that reads `feed`. */
+  constructor(host: SubscriberHost, pattern: TopicPattern, feed: Feed, options: SubscribeOptions) {
     this.#host = host;
-    this.topic = topic;
+    this.pattern = pattern;
     this.label = options.label ?? "";
     this.#options = options;
+    this.#feed = feed;
   }
 
-  /** Gives it the topic it reads and its place there. */
-  attach(topic: Topic, cursor: Cursor): void {
-    this.#source = { topic, cursor };
+  get topic(): string {
+    return this.pattern.text;
+  }
+
+  get several(): boolean {
+    return this.pattern.topic === undefined;
   }
 
   /** Closes it when its signal aborts. */
@@ -97,50 +131,95 @@ export class Subscriber implements Subscription {
     else signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
+  /** A topic it reads was made. */
+  introduce(topic: Topic): void {
+    this.#feed?.introduce(topic);
+  }
+
+  /** A topic it reads has something new from the message `from` on. Returns whether its bell is to ring. */
+  hear(topic: Topic, from: number): boolean {
+    this.#feed?.hear(topic, from);
+    return this.toRing();
+  }
+
+  /** A topic it reads, one of several, was deleted. Returns whether its bell is to ring. */
+  forget(topic: Topic): boolean {
+    this.#feed?.forget(topic);
+    return this.toRing();
+  }
+
+  /** Notes that there is something to read. Returns whether its bell is to ring. */
+  toRing(): boolean {
+    if (this.#rung || this.#ended) return false;
+    return this.#rung = true;
+  }
+
   /** Rings the bell. */
   wake(): void {
-    const { onReady } = this.#options;
+    const { onReady, stallMs } = this.#options;
     if (onReady !== undefined) surface(() => onReady(this));
     this.#ring();
+    if (!this.#rung || this.#ended || stallMs === undefined || this.#watch !== undefined) return;
+    this.#idleChecks = 0;
+    this.#watch = this.#host.watch(this, stallMs / STALL_CHECKS);
+  }
+
+  /** Ends it if its reader has stalled. Returns whether it is to be looked after again. */
+  tend(): boolean {
+    if (!this.#rung) this.#watch = undefined;
+    else if (++this.#idleChecks >= STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
+    return this.#watch !== undefined;
   }
 
   /** Ends it; the bus has forgotten it already. */
   end(reason: EndReason): void {
     this.#ended = true;
+    if (this.#watch !== undefined) this.#host.unwatch(this.#watch);
+    this.#watch = undefined;
     // The signal may outlive the subscription by far.
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
-    if (reason !== "drained") this.#source = undefined;
     const { onEnd } = this.#options;
     if (onEnd !== undefined) surface(() => onEnd(this, reason));
+    if (reason !== "drained") this.#feed = undefined;
     this.#ring();
   }
 
   get lag(): number {
-    if (this.#source === undefined || this.#source.topic.deleted) return 0;
-    const { topic, cursor } = this.#source;
-    this.#host.expire(topic);
-    return cursor.lag(topic.log);
+    return this.#feed?.lag ?? 0;
   }
 
-  peek(): Message | undefined {
-    if (this.#source === undefined || this.#source.topic.deleted) return undefined;
-    const { topic, cursor } = this.#source;
-    this.#host.expire(topic);
-    return cursor.peek(topic.log);
+  get cursor(): string {
+    return this.#feed?.cursor ?? "";
+  }
+
+  cursorOf(message: Message): string {
+    return this.#feed?.cursorOf(message) ?? message.cursor;
+  }
+
+  read(limits: ReadLimits = {}): Delivery | "full" | undefined {
+    const delivery = this.#feed?.read(limits);
+    if (delivery === undefined) this.#rung = false;
+    else if (delivery !== "full") {
+      this.#idleChecks = 0;
+      this.#host.delivered(delivery);
+    }
+    return delivery;
   }
 
   take(): Message | undefined {
-    const message = this.peek();
-    if (message === undefined) return undefined;
-    this.#source!.cursor.passOver(message);
-    this.#host.delivered(message);
-    return message;
+    for (;;) {
+      const delivery = this.read(ONE_MESSAGE);
+      if (delivery === undefined || delivery === "full") return undefined;
+      if (delivery.event === "messages") return delivery.messages[0];
+      const { onEvent } = this.#options;
+      if (onEvent !== undefined) surface(() => onEvent(delivery));
+    }
   }
 
   close(): void {
     // One that ended when the bus drained can be read until it is closed.
-    if (this.#ended) this.#source = undefined;
-    else this.#host.unsubscribe(this);
+    if (this.#ended) this.#feed = undefined;
+    else this.#host.unsubscribe(this, "closed");
   }
 
   [Symbol.dispose](): void {

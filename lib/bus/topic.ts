@@ -4,12 +4,14 @@
  * @module
  */
 
+import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
 import { envelopeLength } from "../wire/json.ts";
 import { Cursor } from "./cursor.ts";
 import type { HeapEntry } from "./heap.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
 import { Log } from "./log.ts";
+import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";
 import type { Subscriber } from "./subscription.ts";
 import { TextChunks } from "./text_chunks.ts";
@@ -27,18 +29,18 @@ export class Topic {
   readonly log: Log = new Log();
   /** The position of the queue, which all who pull without a group share. */
   readonly queue: Cursor = new Cursor(0);
-  /** Who is told of new messages; `undefined` if nobody is, so that publishing to nobody costs nothing. */
-  subscribers: Set<Subscriber> | undefined;
-  /** Whether its subscribers are to be told at the end of this turn. */
-  dirty = false;
+  /** Who is told of new messages, as of `audienceVersion`; the fan-out keeps it up to date. */
+  audience: readonly ReadonlySet<Subscriber>[] = [];
+  /** See {@linkcode Topic.audience}. */
+  audienceVersion = -1;
+  /** The first message that its audience is to be told of at the end of this turn; `undefined` if there is none. */
+  newFrom: number | undefined;
   /** Whether it was deleted; appends still on their way to the store then end in nothing. */
   deleted = false;
   /** Messages and bytes that the store has been asked to append and hasn't answered for. */
   pendingMessages = 0;
   /** See {@linkcode Topic.pendingMessages}. */
   pendingBytes = 0;
-  /** When the last message was accepted, in milliseconds since the Unix epoch. */
-  acceptedMs: number;
   /** When it last had a message, a reader or a visitor, in milliseconds since the Unix epoch. */
   usedMs: number;
   /** Settles when the store has answered for its removal; `undefined` while it hasn't been asked. */
@@ -52,10 +54,14 @@ export class Topic {
   #pulledBytes = 0;
   #texts: TextChunks | undefined;
 
+  /** When the newest message that is no longer retained was created. */
+  #lostMs = -Infinity;
+  /** The newest message that a limit has dropped, and when it was created. */
+  #limitLost = { id: -1, createdMs: -Infinity };
+
   /** Makes an empty topic at `nowMs`, which may be before the time that its info gives, so that its epoch is new. */
   constructor(info: TopicInfo, nowMs: number) {
     this.info = info;
-    this.acceptedMs = nowMs;
     this.usedMs = nowMs;
   }
 
@@ -99,9 +105,29 @@ export class Topic {
     return message;
   }
 
+  /** What a reader at `next` has missed: from there to the oldest retained message; `undefined` if nothing. */
+  gapAt(next: number): Gap | undefined {
+    const { first } = this.log;
+    if (next >= first) return undefined;
+    const reason = this.#limitLost.id >= next ? "dropped" : "expired";
+    return { topic: this.info.name, from: next, to: first - 1, reason };
+  }
+
+  /** What a reader has missed that wants everything created at or after a time; `undefined` if nothing. */
+  gapSince(createdMs: number): Gap | undefined {
+    if (this.#lostMs < createdMs) return undefined;
+    const reason = this.#limitLost.createdMs >= createdMs ? "dropped" : "expired";
+    return { topic: this.info.name, from: null, to: this.log.first - 1, reason };
+  }
+
   /** Drops the oldest retained message. There must be one. */
-  dropOldest(): Message {
+  dropOldest(reason: DropReason): Message {
     const message = this.log.dropOldest();
+    this.#lostMs = message.createdMs;
+    if (reason === "limit") {
+      this.#limitLost.id = message.id;
+      this.#limitLost.createdMs = message.createdMs;
+    }
     const bytes = this.#bytesOf(message);
     this.#bytes -= bytes;
     if (message.id < this.queue.next) this.#pulledBytes -= bytes;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TopicStats } from "../bus/bus.ts";
+import type { TopicStats } from "../bus/answers.ts";
 import { escapeControls } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { formatDuration } from "../wire/duration.ts";

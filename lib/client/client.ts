@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TopicStats } from "../bus/bus.ts";
+import type { TopicStats } from "../bus/answers.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";

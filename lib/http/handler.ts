@@ -5,20 +5,41 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
+import { type Clock, systemClock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
-import { isEndpoint } from "../topic_name.ts";
+import { assertPublishable, isEndpoint } from "../topic_name.ts";
 import { VERSION } from "../version.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
+import { TextLines } from "./encodings.ts";
+import { checkHandshake, chooseProtocol } from "./handshake.ts";
 import { type Head, lists, readHead } from "./head.ts";
 import { publish } from "./publish.ts";
-import { noTopic, pull } from "./pull.ts";
+import { SocketPublisher } from "./publish_ws.ts";
+import { browse, noTopic, pull } from "./pull.ts";
+import { StreamPush } from "./push_stream.ts";
 import { SocketPush } from "./push_ws.ts";
-import { emptyResponse, errorResponse, jsonResponse, prefersJson, textResponse } from "./respond.ts";
-import { parametersOf, type Target, targetOf, TopicNames } from "./target.ts";
+import { readRequestOf } from "./read.ts";
+import { Refusal } from "./refusal.ts";
+import {
+  addStandardHeaders,
+  emptyResponse,
+  errorResponse,
+  jsonResponse,
+  prefersJson,
+  textResponse,
+} from "./respond.ts";
+import { parametersOf, patternOf, type Target, targetOf, TopicNames } from "./target.ts";
 import { deleteTopic, describeTopic, listTopics } from "./topics.ts";
 
 /** How to serve a bus; everything has a default. */
 export interface HandlerOptions extends ExposureOptions {
+  /**
+   * How long a subscriber may read nothing while there is something for it, in milliseconds, before it is detached.
+   * Default 60 s.
+   */
+  readonly stallTimeoutMs?: number;
+  /** Where time comes from. Default: the machine's clock. Give it the one the bus has. */
+  readonly clock?: Clock;
   /** Refuses new requests with `draining` once it has aborted. */
   readonly draining?: AbortSignal;
   /**
@@ -42,7 +63,12 @@ const KNOWN_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH
 const TOPIC_METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const READ_METHODS = "GET, HEAD, OPTIONS";
 const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-cursor, msgbus-durability, msgbus-error, " +
-  "msgbus-id, msgbus-length, msgbus-pending, msgbus-seq, msgbus-subscribers, msgbus-ttl";
+  "msgbus-expires, msgbus-gap, msgbus-id, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
+  "msgbus-subscribers, msgbus-topic, msgbus-ttl";
+/** What a path has that asks for several topics: a comma or a star, percent-encoded or not. */
+const SEVERAL = /[*,]|%2[AaCc]/;
+const DEFAULT_STALL_TIMEOUT_MS = 60_000;
+const IDLE_TIMEOUT_SECONDS = 30;
 
 /**
  * Makes the handler that serves `bus` over HTTP.
@@ -59,7 +85,10 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   const { draining, onRefusal, onBug = reportError, onWork } = options;
   const exposure = new Exposure(options);
   const names = new TopicNames();
-  const push = new SocketPush(bus);
+  const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, clock = systemClock } = options;
+  const push = { stallMs, clock, lines: new TextLines() };
+  const sockets = new SocketPush(bus, push);
+  const streams = new StreamPush(bus, push);
 
   function answer(
     request: Request,
@@ -77,12 +106,10 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     if (head.unknownHeader !== undefined) {
       throw new BusError("unknown_header", `Unknown header ${quote(head.unknownHeader)}`);
     }
-    if (lists(head.upgrade, "websocket")) {
-      if (method !== "GET") throw notAllowed(method, "a WebSocket", "GET");
-      parametersOf(target.query, []);
-      return push.subscribe(topicOf(target), request, head, addressOf(info));
-    }
-    if (target.path === "/") return atRoot(method, head, target);
+    const isSocket = lists(head.upgrade, "websocket");
+    if (isSocket && method !== "GET") throw notAllowed(method, "a WebSocket", "GET");
+    if (target.path === "/" && !isSocket) return atRoot(method, head, target);
+    if (method === "GET" && (isSocket || SEVERAL.test(target.path))) return read(request, head, target, info);
     const name = names.of(target.path);
     // Publishing there is refused with all of the server's own names.
     if (isEndpoint(name) && method !== "PUT" && method !== "POST") return atEndpoint(method, name, head, target);
@@ -91,7 +118,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
       case "POST":
         return publish(bus, name, request, head, target.query);
       case "GET":
-        return pull(bus, name, target.query);
+        return read(request, head, target, info);
     }
     parametersOf(target.query, []);
     switch (method) {
@@ -110,10 +137,45 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     return listTopics(bus, head);
   }
 
-  function topicOf({ path }: Target): string {
-    const name = names.of(path);
-    if (isEndpoint(name)) throw noTopic(name);
-    return name;
+  function read(
+    request: Request,
+    head: Head,
+    { path, query }: Target,
+    info: Deno.ServeHandlerInfo<Deno.Addr>,
+  ): Response | Promise<Response> {
+    const asked = readRequestOf(head, query);
+    switch (asked.kind) {
+      case "pull":
+        return pull(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
+      case "browse":
+        return browse(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
+      case "stream":
+        return streams.subscribe(topicsOf(path), asked.format, { since: asked.since, label: addressOf(info) });
+      case "socket": {
+        checkHandshake(head);
+        const { protocol, frames } = chooseProtocol(head, asked.frames);
+        const topics = topicsOf(path);
+        const reader = sockets.subscribe(topics, { since: asked.since, label: addressOf(info), frames });
+        return upgrade(request, protocol, (socket) => reader.serve(socket), () => reader.leave());
+      }
+      case "publisher": {
+        checkHandshake(head);
+        const { protocol, frames } = chooseProtocol(head, asked.frames);
+        const topic = names.of(path);
+        assertPublishable(topic);
+        return upgrade(request, protocol, (socket) => {
+          new SocketPublisher(bus, topic, socket, { frames, draining, onBug });
+        });
+      }
+    }
+  }
+
+  /** What a path subscribes to. */
+  function topicsOf(path: string): string {
+    const { text, items } = patternOf(path);
+    const endpoint = items.find(isEndpoint);
+    if (endpoint !== undefined) throw noTopic(endpoint);
+    return text;
   }
 
   function atEndpoint(method: string, name: string, head: Head, target: Target): Response {
@@ -148,13 +210,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
       return errorResponse(new BusError("internal", "Internal error"), head.accept);
     }
     onRefusal?.(error, () => addressOf(info));
-    const headers: Record<string, string> = {};
-    if (error instanceof MethodNotAllowed) headers["allow"] = error.allowed;
-    if (error.code === "upgrade_required") {
-      headers["sec-websocket-version"] = "13";
-      headers["upgrade"] = "websocket";
-    }
-    return errorResponse(error, head.accept, headers);
+    return errorResponse(error, head.accept, error instanceof Refusal ? error.headers : {});
   }
 
   /** Lets pages of allowed origins read the answer. */
@@ -187,17 +243,28 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   };
 }
 
-class MethodNotAllowed extends BusError {
-  readonly allowed: string;
-
-  constructor(message: string, allowed: string) {
-    super("method_not_allowed", message);
-    this.allowed = allowed;
-  }
+function notAllowed(method: string, what: string, allowed = TOPIC_METHODS): Refusal {
+  return new Refusal("method_not_allowed", `Method ${method} is not allowed on ${what}`, { "allow": allowed });
 }
 
-function notAllowed(method: string, what: string, allowed = TOPIC_METHODS): MethodNotAllowed {
-  return new MethodNotAllowed(`Method ${method} is not allowed on ${what}`, allowed);
+/** Makes a WebSocket of a request. */
+function upgrade(
+  request: Request,
+  protocol: string | undefined,
+  serve: (socket: WebSocket) => void,
+  leave?: () => void,
+): Response {
+  try {
+    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: IDLE_TIMEOUT_SECONDS });
+    serve(socket);
+    // Not by the platform's option, which does not find a protocol in a list without spaces.
+    if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
+    addStandardHeaders(response.headers);
+    return response;
+  } catch (cause) {
+    leave?.();
+    throw new BusError("bad_request", "Cannot upgrade to a WebSocket", { cause });
+  }
 }
 
 function addressOf(info: Deno.ServeHandlerInfo<Deno.Addr>): string {

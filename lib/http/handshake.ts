@@ -6,9 +6,15 @@
 
 import { BusError, quote } from "../errors.ts";
 import { type Head, listOf, lists } from "./head.ts";
+import { Refusal } from "./refusal.ts";
 
 /** The subprotocol with which every frame is one envelope; the same happens without a subprotocol. */
-export const SUBPROTOCOL = "msgbus";
+export const PLAIN_SUBPROTOCOL = "msgbus";
+/** The subprotocol with which frames are lines of NDJSON, one or more, events among them. */
+export const LINES_SUBPROTOCOL = "msgbus.ndjson";
+
+/** What the frames of a socket are: an envelope each, or lines. */
+export type FrameFormat = "plain" | "ndjson";
 
 /**
  * Checks what RFC 6455 section 4.2.1 asks of a client.
@@ -17,7 +23,8 @@ export const SUBPROTOCOL = "msgbus";
  */
 export function checkHandshake(head: Head): void {
   if (head.webSocketVersion !== "13") {
-    throw new BusError("upgrade_required", `Unknown WebSocket version ${quote(head.webSocketVersion ?? "")}, not 13`);
+    const message = `Unknown WebSocket version ${quote(head.webSocketVersion ?? "")}, not 13`;
+    throw new Refusal("upgrade_required", message, { "sec-websocket-version": "13", "upgrade": "websocket" });
   }
   if (!lists(head.connection, "upgrade")) {
     throw new BusError("bad_request", `Bad WebSocket handshake: Connection is ${quote(head.connection ?? "")}`);
@@ -27,17 +34,32 @@ export function checkHandshake(head: Head): void {
   }
 }
 
+/** The subprotocol to answer with, if one was offered, and what it makes of the frames. */
+export interface ChosenProtocol {
+  /** See `Sec-WebSocket-Protocol`. */
+  readonly protocol: string | undefined;
+  /** What frames are. */
+  readonly frames: FrameFormat;
+}
+
 /**
- * The subprotocol to answer with; `undefined` if none was offered.
+ * Chooses among the subprotocols a client offers; `frames` is what it asks for besides, which decides if none does.
  *
- * @throws {BusError} `unknown_subprotocol` if only others were offered.
+ * @throws {BusError} `unknown_subprotocol` if only others were offered, `bad_parameter` for a wrong value of `frames`.
  */
-export function chooseProtocol(head: Head): string | undefined {
+export function chooseProtocol(head: Head, frames: string | undefined): ChosenProtocol {
+  if (frames !== undefined && frames !== "ndjson") {
+    throw new BusError("bad_parameter", `Bad value of "frames": ${quote(frames)}, not "ndjson"`);
+  }
   const offered = listOf(head.webSocketProtocol);
-  if (offered.length === 0) return undefined;
-  if (offered.includes(SUBPROTOCOL)) return SUBPROTOCOL;
-  throw new BusError(
-    "unknown_subprotocol",
-    `Unknown WebSocket subprotocol ${quote(offered.join(", "))}, not "${SUBPROTOCOL}"`,
-  );
+  if (offered.includes(LINES_SUBPROTOCOL)) return { protocol: LINES_SUBPROTOCOL, frames: "ndjson" };
+  if (offered.length > 0 && !offered.includes(PLAIN_SUBPROTOCOL)) {
+    throw new BusError(
+      "unknown_subprotocol",
+      `Unknown WebSocket subprotocol ${
+        quote(offered.join(", "))
+      }, not "${PLAIN_SUBPROTOCOL}" or "${LINES_SUBPROTOCOL}"`,
+    );
+  }
+  return { protocol: offered.length > 0 ? PLAIN_SUBPROTOCOL : undefined, frames: frames ?? "plain" };
 }

@@ -97,3 +97,8 @@ export function listOf(value: string | undefined): string[] {
 export function lists(value: string | undefined, token: string): boolean {
   return value !== undefined && listOf(value).some((item) => item.toLowerCase() === token);
 }
+
+/** Whether an `Accept` header lists a media type by its name; what matches every type doesn't count. */
+export function listsType(accept: string | undefined, type: string): boolean {
+  return accept !== undefined && lists(accept.replaceAll(/;[^,]*/g, ""), type);
+}

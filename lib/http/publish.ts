@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { MessageBus, Receipt } from "../bus/bus.ts";
+import type { Receipt } from "../bus/answers.ts";
+import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
 import { assertPublishable } from "../topic_name.ts";
 import { linesOf, readBody } from "./body.ts";
@@ -35,6 +36,10 @@ export async function publish(
   return emptyResponse(202, headers);
 }
 
-function encodeReceipt({ topic, id, cursor, durability, subscribers, count }: Receipt, counted: boolean): string {
+/** A receipt in JSON, with the number of messages if there may be several. */
+export function encodeReceipt(
+  { topic, id, cursor, durability, subscribers, count }: Receipt,
+  counted: boolean,
+): string {
   return JSON.stringify({ topic, id, cursor, durability, subscribers, ...(counted ? { count } : {}) });
 }

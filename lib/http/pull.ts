@@ -1,25 +1,126 @@
 /**
- * `GET` on a topic without more: pulling the next message of its queue.
+ * `GET` on a topic without a subscription: pulling from its queue, and browsing, which takes nothing.
  *
  * @module
  */
 
+import type { Batch, Page } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
-import { encodeEnvelope } from "../wire/json.ts";
-import { jsonResponse } from "./respond.ts";
-import { parametersOf } from "./target.ts";
+import type { Gap } from "../event.ts";
+import { type Message, parseCursor } from "../message.ts";
+import { encodeEnvelope, NEVER } from "../wire/json.ts";
+import { encodeLines, NDJSON } from "../wire/ndjson.ts";
+import type { Since } from "../wire/since.ts";
+import { Refusal } from "./refusal.ts";
+import { addStandardHeaders, jsonResponse, respond } from "./respond.ts";
 
-/** Takes the next message and answers with its envelope. */
-export async function pull(bus: MessageBus, topic: string, query: string | undefined): Promise<Response> {
-  if (query !== undefined) parametersOf(query, []);
-  const message = await bus.pull(topic);
-  if (message !== undefined) return jsonResponse(200, encodeEnvelope(message));
-  if (bus.topic(topic) === undefined) throw noTopic(topic);
-  throw new BusError("empty", `Nothing to pull from ${quote(topic)}: its queue is empty`);
+/** How to pull. */
+export interface PullRequest {
+  /** How many messages; `undefined` for one, and no NDJSON. */
+  readonly limit?: number | undefined;
+  /** How long to wait for the first one, in milliseconds. */
+  readonly waitMs: number;
+  /** Whether to answer with the payload itself. */
+  readonly raw: boolean;
+  /** Aborts when the client is gone. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What to browse. */
+export interface BrowseRequest extends PullRequest {
+  /** Where to begin. */
+  readonly since: Since;
+}
+
+/** Takes the next messages and answers with them. */
+export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
+  const { limit, raw, waitMs, signal } = request;
+  const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal });
+  const headers = gapHeaders(gap);
+  if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
+  if (raw) return rawResponse(messages[0]!, headers);
+  if (limit === undefined) return jsonResponse(200, encodeEnvelope(messages[0]!), headers);
+  return respond(200, encodeLines(messages), NDJSON, headers);
+}
+
+/** Answers with retained messages and takes none. */
+export async function browse(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Response> {
+  const page = await pageOf(bus, topic, request);
+  if (page === undefined) throw noTopic(topic);
+  const headers = { "msgbus-next": page.next, ...gapHeaders(page.gap) };
+  if (!request.raw) return respond(200, encodeLines(page.messages), NDJSON, headers);
+  if (page.messages.length === 0) throw nothing(bus, topic, "Nothing to read", headers);
+  return rawResponse(page.messages[0]!, headers);
+}
+
+async function pageOf(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Page | undefined> {
+  const { since, waitMs, signal } = request;
+  const limit = request.raw ? 1 : request.limit;
+  const page = bus.browse(topic, { since, limit });
+  if (waitMs === 0 || (page !== undefined && !isNothing(page))) return page;
+  // What is new then is everything from here on; `latest` would be another place by then.
+  const from = page !== undefined ? parseCursor(page.next)! : since === "latest" ? { next: 0 } : since;
+  await somethingNew(bus, topic, from, waitMs, signal);
+  return bus.browse(topic, { since: from, limit });
+}
+
+function isNothing({ messages, gap }: Batch): boolean {
+  return messages.length === 0 && gap === undefined;
+}
+
+/** Resolves when a topic has a message from a position on, or time is up, or the bus drains. */
+async function somethingNew(
+  bus: MessageBus,
+  topic: string,
+  since: Since,
+  waitMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const timeout = new AbortController();
+  const timer = setTimeout(() => timeout.abort(), waitMs);
+  const ends = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal]);
+  try {
+    using subscription = bus.subscribe(topic, { since, signal: ends });
+    for await (const _message of subscription) return;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The error of an answer about a topic that does not exist. */
 export function noTopic(topic: string): BusError {
   return new BusError("no_topic", `No topic ${quote(topic)}`);
+}
+
+function nothing(bus: MessageBus, topic: string, what: string, headers: Record<string, string>): BusError {
+  if (bus.topic(topic) === undefined) return noTopic(topic);
+  return new Refusal("empty", `${what} from ${quote(topic)}: there is no message`, headers);
+}
+
+/** What is missing before the messages of an answer: `<from>-<to>;<reason>`, without numbers that can't be known. */
+function gapHeaders(gap: Gap | undefined): Record<string, string> {
+  return gap === undefined ? {} : { "msgbus-gap": `${gap.from ?? ""}-${gap.to ?? ""};${gap.reason}` };
+}
+
+/**
+ * The payload itself. A stranger wrote it, and it comes from the origin of the bus: a browser must run nothing of it.
+ */
+function rawResponse(message: Message, more: Record<string, string>): Response {
+  const { id, topic, createdMs, expiresMs } = message;
+  const response = new Response(message.payload as Uint8Array<ArrayBuffer>, {
+    headers: { "content-type": "application/octet-stream" },
+  });
+  addStandardHeaders(response.headers);
+  const headers: Record<string, string> = {
+    "content-security-policy": "sandbox; default-src 'none'",
+    "msgbus-id": String(id),
+    "msgbus-topic": encodeURIComponent(topic.name).replaceAll("%2F", "/"),
+    "msgbus-cursor": message.cursor,
+    "msgbus-created": new Date(createdMs).toISOString(),
+    "msgbus-expires": expiresMs === Infinity ? NEVER : new Date(expiresMs).toISOString(),
+    ...more,
+  };
+  for (const name in headers) response.headers.append(name, headers[name]!);
+  return response;
 }

@@ -1,100 +1,161 @@
 /**
- * `GET` on a topic with `Upgrade: websocket`: every message of the topic, one text frame each.
+ * `GET` on a topic with `Upgrade: websocket`: its messages in text frames, one each, or lines of NDJSON.
  *
  * @module
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import { type Clock, systemClock } from "../bus/clock.ts";
+import type { Clock } from "../bus/clock.ts";
 import type { EndReason, Subscription } from "../bus/subscription.ts";
-import { BusError, quote } from "../errors.ts";
-import { type Message, parseCursor, type Position } from "../message.ts";
-import { encodeEnvelope, envelopeLength } from "../wire/json.ts";
-import { checkHandshake, chooseProtocol } from "./handshake.ts";
-import type { Head } from "./head.ts";
-import { addStandardHeaders } from "./respond.ts";
+import type { Since } from "../wire/since.ts";
+import { encode, PlainFrames, type TextLines } from "./encodings.ts";
+import type { FrameFormat } from "./handshake.ts";
 
 const CLOSE = {
   closed: { code: 1000, reason: "closed" },
   deleted: { code: 4404, reason: "the topic was deleted" },
   drained: { code: 1001, reason: "the server is shutting down" },
+  stalled: { code: 4408, reason: "nothing was read for too long" },
 } as const satisfies Record<EndReason, { code: number; reason: string }>;
 
-// What a slow reader may cost beside the log. Past it its cursor waits.
-const MAX_BUFFERED_BYTES = 256 * 1024;
-// The platform does not tell when a socket's buffer has drained.
-const RETRY_MS = 20;
-const IDLE_TIMEOUT_SECONDS = 30;
+// What a slow reader may cost beside the log: past it its cursor waits, until half of it is free.
+const MAX_BUFFERED_BYTES = 128 * 1024;
+// What is sent at once, if there is so much.
+const BURST_BYTES = 64 * 1024;
+// The platform does not tell when a socket's buffer has drained. Asking costs little, but a thousand that are stuck must
+// not be asked all the time.
+const MIN_RETRY_MS = 2;
+const MAX_RETRY_MS = 256;
 // The platform says nothing of a client that is gone before the handshake is written: its socket never opens.
 const OPEN_DEADLINE_MS = 10_000;
+
+/** What a {@linkcode SocketPush} works with. */
+export interface SocketPushOptions {
+  /** How long a reader may take nothing while there is something, in milliseconds. */
+  readonly stallMs: number;
+  /** Where time comes from. */
+  readonly clock: Clock;
+  /** Lines of NDJSON, which are the same in every format that has them. */
+  readonly lines: TextLines;
+}
+
+/** Where a reader begins, what it is called and what it reads. */
+export interface SocketReaderOptions {
+  /** Where it begins. */
+  readonly since: Since;
+  /** What logs call it. */
+  readonly label: string;
+  /** What its frames are. */
+  readonly frames: FrameFormat;
+}
 
 /** Subscribes sockets to topics of one bus. */
 export class SocketPush {
   readonly #bus: MessageBus;
   readonly #clock: Clock;
-  readonly #frames: Frames;
+  readonly #stallMs: number;
+  readonly #senders: Record<FrameFormat, Sender>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, clock: Clock = systemClock) {
+  constructor(bus: MessageBus, { stallMs, clock, lines }: SocketPushOptions) {
     this.#bus = bus;
     this.#clock = clock;
-    this.#frames = new Frames(clock);
+    this.#stallMs = stallMs;
+    this.#senders = { plain: new PlainSender(), ndjson: new LineSender(lines) };
   }
 
   /**
-   * Upgrades a request and subscribes the socket to `topic`.
+   * Subscribes to topics, before the socket is there: what its client publishes as soon as it has the answer to its
+   * handshake must reach it.
    *
-   * @throws {BusError} `bad_request`, `upgrade_required`, `unknown_subprotocol`, `bad_cursor`, or as
-   * `MessageBus.subscribe`.
+   * @throws {BusError} as `MessageBus.subscribe`.
    */
-  subscribe(topic: string, request: Request, head: Head, label: string): Response {
-    checkHandshake(head);
-    const protocol = chooseProtocol(head);
-    const since = positionOf(head);
-    // Subscribed before the client can see the 101: what it publishes from then on must reach it.
-    const reader = new SocketReader({ bus: this.#bus, clock: this.#clock, frames: this.#frames, topic, since, label });
-    try {
-      const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: IDLE_TIMEOUT_SECONDS });
-      reader.serve(socket);
-      // Not by the platform's option, which does not find a protocol in a list without spaces.
-      if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
-      addStandardHeaders(response.headers);
-      return response;
-    } catch (cause) {
-      reader.leave();
-      throw new BusError("bad_request", "Cannot upgrade to a WebSocket", { cause });
-    }
+  subscribe(topics: string, { since, label, frames }: SocketReaderOptions): SocketReader {
+    const sender = this.#senders[frames];
+    return new SocketReader(this.#bus, topics, { since, label, stallMs: this.#stallMs, sender, clock: this.#clock });
   }
 }
 
-/** What a {@linkcode SocketReader} is made of. */
+/** Sends what a subscription reads. */
+interface Sender {
+  /** Reads some and sends it. Returns whether there is more, or `full` if that exceeds `maxBytes`. */
+  send(socket: WebSocket, subscription: Subscription, maxBytes: number): boolean | "full";
+  /** Says that the subscription ends. */
+  end(socket: WebSocket, subscription: Subscription, reason: EndReason): void;
+}
+
+/** One frame a message. */
+class PlainSender implements Sender {
+  readonly #frames = new PlainFrames();
+
+  send(socket: WebSocket, subscription: Subscription, maxBytes: number): boolean | "full" {
+    const delivery = subscription.read({ maxBytes });
+    if (delivery === undefined) return false;
+    if (delivery === "full") return delivery;
+    for (const frame of encode(this.#frames, delivery, subscription)) socket.send(frame);
+    return true;
+  }
+
+  end(): void {}
+}
+
+/** One frame for what there is, events included. */
+class LineSender implements Sender {
+  readonly #lines: TextLines;
+
+  constructor(lines: TextLines) {
+    this.#lines = lines;
+  }
+
+  send(socket: WebSocket, subscription: Subscription, maxBytes: number): boolean | "full" {
+    let frame = "";
+    for (let bytes = 0; bytes < BURST_BYTES;) {
+      const delivery = subscription.read({ maxBytes: bytes === 0 ? maxBytes : BURST_BYTES - bytes });
+      if (delivery === undefined || delivery === "full") {
+        if (frame === "") return delivery === "full" ? "full" : false;
+        break;
+      }
+      const lines = encode(this.#lines, delivery, subscription);
+      bytes += delivery.event === "messages" ? delivery.bytes : lines.length;
+      frame = frame === "" ? lines : frame + lines;
+    }
+    socket.send(frame);
+    return true;
+  }
+
+  end(socket: WebSocket, { cursor, topic }: Subscription, reason: EndReason): void {
+    if (reason === "deleted") socket.send(this.#lines.ofEvent({ event: "deleted", cursor, topic }));
+    if (reason === "drained") socket.send(this.#lines.ofEvent({ event: "bye", cursor }));
+  }
+}
+
 interface ReaderParts {
-  readonly bus: MessageBus;
-  readonly clock: Clock;
-  readonly frames: Frames;
-  readonly topic: string;
-  readonly since: Position | undefined;
+  readonly since: Since;
   readonly label: string;
+  readonly stallMs: number;
+  readonly sender: Sender;
+  readonly clock: Clock;
 }
 
 /** A subscription and the socket that reads it, from before the handshake is answered to the end of either. */
-class SocketReader {
+export class SocketReader {
   readonly #clock: Clock;
-  readonly #frames: Frames;
+  readonly #sender: Sender;
   readonly #maxMessageBytes: number;
   readonly #subscription: Subscription;
   #socket: WebSocket | undefined;
   #ended: EndReason | undefined;
   /** Cancels what waits for a time: the deadline to open, later the next try to send. */
   #cancel: (() => void) | undefined;
+  #retryMs = MIN_RETRY_MS;
 
-  constructor({ bus, clock, frames, topic, since, label }: ReaderParts) {
+  /** Subscribes. */
+  constructor(bus: MessageBus, topics: string, { clock, sender, ...options }: ReaderParts) {
     this.#clock = clock;
-    this.#frames = frames;
+    this.#sender = sender;
     this.#maxMessageBytes = bus.limits.maxPayloadBytes;
-    this.#subscription = bus.subscribe(topic, {
-      label,
-      since,
+    this.#subscription = bus.subscribe(topics, {
+      ...options,
       onReady: () => this.#send(),
       onEnd: (_subscription, reason) => this.#end(reason),
     });
@@ -127,18 +188,23 @@ class SocketReader {
   #send(): void {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) return;
-    this.#cancel?.();
-    const subscription = this.#subscription;
-    for (let message = subscription.peek(); message !== undefined; message = subscription.peek()) {
+    for (;;) {
       const buffered = socket.bufferedAmount;
-      // Asked before the frame is made: a reader that is stuck asks many times.
-      if (buffered > 0 && buffered + frameLength(message) > MAX_BUFFERED_BYTES) {
-        this.#cancel = this.#clock.schedule(() => this.#send(), RETRY_MS);
-        return;
-      }
-      subscription.take();
-      socket.send(this.#frames.of(message));
+      // Not read on for less: it would be told of a gap each time the log moves on.
+      if (buffered > MAX_BUFFERED_BYTES - BURST_BYTES) return this.#retry();
+      // A message larger than the buffer may have it for itself.
+      const maxBytes = buffered === 0 ? Infinity : MAX_BUFFERED_BYTES - buffered;
+      const more = this.#sender.send(socket, this.#subscription, maxBytes);
+      if (more === false) return;
+      if (more === "full") return this.#retry();
+      this.#retryMs = MIN_RETRY_MS;
     }
+  }
+
+  #retry(): void {
+    this.#cancel?.();
+    this.#cancel = this.#clock.schedule(() => this.#send(), this.#retryMs);
+    this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);
   }
 
   #end(reason: EndReason): void {
@@ -149,37 +215,7 @@ class SocketReader {
   }
 
   #close(reason: EndReason): void {
-    this.#socket?.close(CLOSE[reason].code, CLOSE[reason].reason);
+    this.#sender.end(this.#socket!, this.#subscription, reason);
+    this.#socket!.close(CLOSE[reason].code, CLOSE[reason].reason);
   }
-}
-
-/** The frames of the messages that are being sent in this turn of the event loop, made once for all subscribers. */
-class Frames {
-  readonly #clock: Clock;
-  readonly #frames = new Map<Message, string>();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  of(message: Message): string {
-    let frame = this.#frames.get(message);
-    if (frame === undefined) {
-      frame = encodeEnvelope(message);
-      if (this.#frames.size === 0) this.#clock.defer(() => this.#frames.clear());
-      this.#frames.set(message, frame);
-    }
-    return frame;
-  }
-}
-
-function frameLength({ topic, id, payload, ttlMs }: Message): number {
-  return envelopeLength(topic, id, payload.length, ttlMs);
-}
-
-function positionOf(head: Head): Position | undefined {
-  if (head.lastEventId === undefined) return undefined;
-  const position = parseCursor(head.lastEventId);
-  if (position === undefined) throw new BusError("bad_cursor", `Bad Last-Event-ID ${quote(head.lastEventId)}`);
-  return position;
 }

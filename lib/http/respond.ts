@@ -6,7 +6,7 @@
 
 import { accepts } from "../deps/http.ts";
 import type { BusError, ErrorCode } from "../errors.ts";
-import { lists } from "./head.ts";
+import { listsType } from "./head.ts";
 
 /** The HTTP status of each error. */
 export const STATUS = {
@@ -105,7 +105,7 @@ export function errorResponse(error: BusError, accept: string | undefined, more:
   const status = STATUS[error.code];
   const headers: Record<string, string> = { ...more, "msgbus-error": error.code };
   if (RETRY_LATER.includes(error.code)) headers["retry-after"] = "1";
-  if (lists(accept?.replaceAll(/;[^,]*/g, ""), "application/json")) {
+  if (listsType(accept, "application/json")) {
     return jsonResponse(status, JSON.stringify({ error: error.code, message: error.message }), headers);
   }
   return textResponse(status, error.message, headers);

@@ -7,6 +7,7 @@
 
 import { BusError, quote } from "../errors.ts";
 import { canonicalTopicName } from "../topic_name.ts";
+import { parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
 
 /** A request target, split but not decoded. */
 export interface Target {
@@ -60,6 +61,11 @@ export class TopicNames {
   }
 }
 
+/** What a path means when topics are subscribed to: one, a list, or a pattern. Throws as {@linkcode TopicNames.of}. */
+export function patternOf(path: string): TopicPattern {
+  return parseTopicPattern(decodePath(path));
+}
+
 function decodePath(path: string): string {
   if (!path.includes("%")) return path;
   try {
@@ -69,8 +75,11 @@ function decodePath(path: string): string {
   }
 }
 
+// The offset of an RFC 3339 time begins with a plus sign.
+const TIMES = ["since", "index"];
+
 /**
- * Reads the query parameters of a request; a plus sign means a space.
+ * Reads the query parameters of a request. A plus sign means a space, except where a time may have one.
  *
  * @throws {BusError} `unknown_parameter` for one that is not in `known`, `bad_parameter` for one given twice or not
  * percent-encoded UTF-8.
@@ -84,7 +93,8 @@ export function parametersOf(query: string | undefined, known: readonly string[]
     const name = decodeParameter(equals < 0 ? part : part.slice(0, equals));
     if (!known.includes(name)) throw new BusError("unknown_parameter", `Unknown query parameter ${quote(name)}`);
     if (parameters.has(name)) throw new BusError("bad_parameter", `Query parameter ${quote(name)} is given twice`);
-    parameters.set(name, equals < 0 ? "" : decodeParameter(part.slice(equals + 1)));
+    const value = equals < 0 ? "" : part.slice(equals + 1);
+    parameters.set(name, decodeParameter(TIMES.includes(name) ? value.replaceAll("+", "%2B") : value));
   }
   return parameters;
 }

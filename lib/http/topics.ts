@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { MessageBus, TopicStats } from "../bus/bus.ts";
+import type { TopicStats } from "../bus/answers.ts";
+import type { MessageBus } from "../bus/bus.ts";
 import { formatDuration } from "../wire/duration.ts";
 import type { Head } from "./head.ts";
 import { noTopic } from "./pull.ts";

@@ -32,17 +32,21 @@ const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]
 /** Reads what a reader asks for at the time `nowMs`; `undefined` for anything else. A bare number is an id. */
 export function parseSince(text: string, nowMs: number): Since | undefined {
   if (text === "latest" || text === "earliest") return text;
-  const position = parseCursor(text);
-  if (position !== undefined) return position;
+  const resume = parseResume(text);
+  if (resume !== undefined) return resume;
   const last = LAST.exec(text);
   if (last !== null) return wholeNumber(last[1]!, (last) => ({ last }));
-  const resume = TIME_CURSOR.exec(text);
-  if (resume !== null) return { createdMs: parseInt(resume[1]!, 36) };
   const agoMs = parseDuration(text);
   if (agoMs !== undefined) return { createdMs: nowMs - agoMs };
   if (!TIME.test(text)) return undefined;
   const createdMs = Date.parse(text.replace(" ", "T").toUpperCase());
   return Number.isNaN(createdMs) ? undefined : { createdMs };
+}
+
+/** Reads the cursor of a message or an event, which resumes a subscription; `undefined` for anything else. */
+export function parseResume(text: string): Position | { readonly createdMs: number } | undefined {
+  const time = TIME_CURSOR.exec(text);
+  return time === null ? parseCursor(text) : { createdMs: parseInt(time[1]!, 36) };
 }
 
 /** The position of a reader of several topics: everything created before this time has been given. */

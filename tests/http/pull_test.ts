@@ -27,7 +27,7 @@ Deno.test("pull: each message is handed out once, in the order of ids, then the 
   const answers = await server.raw(server.request("GET /t"), server.request("GET /t"), server.request("GET /t"));
   assertEquals(answers.map(({ status }) => status), [200, 200, 404]);
   assertEquals(answers.slice(0, 2).map(({ body }) => JSON.parse(body).id), [0, 1]);
-  assertEquals([answers[2]!.error, answers[2]!.body], ["empty", `Nothing to pull from "t": its queue is empty\n`]);
+  assertEquals([answers[2]!.error, answers[2]!.body], ["empty", `Nothing to pull from "t": there is no message\n`]);
 });
 
 Deno.test("pull: a topic that does not exist is no_topic, and reading it does not make it", async () => {

@@ -6,8 +6,7 @@
 
 import { connect } from "node:net";
 import { MessageBus } from "../../lib/bus/bus.ts";
-import { readHead } from "../../lib/http/head.ts";
-import { SocketPush } from "../../lib/http/push_ws.ts";
+import { createHandler } from "../../lib/http/handler.ts";
 import { TestClock } from "../bus/test_clock.ts";
 import { assert, assertEquals, assertLess, assertLessOrEqual, assertStringIncludes } from "../deps.ts";
 import { Connection, type Fields, HANDSHAKE, headOf, serve } from "./serving.ts";
@@ -276,11 +275,11 @@ Deno.test({
   async fn() {
     const clock = new TestClock();
     const bus = new MessageBus();
-    const push = new SocketPush(bus, clock);
+    const handler = createHandler(bus, { clock });
     const asked = Promise.withResolvers<void>();
     const stop = new AbortController();
-    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, signal: stop.signal }, (request) => {
-      const response = push.subscribe("t", request, readHead(request.headers), "a client");
+    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, signal: stop.signal }, (request, info) => {
+      const response = handler(request, info);
       asked.resolve();
       return response;
     });

@@ -1,0 +1,143 @@
+/**
+ * What a subscription reads: its place in the logs of its topics, and what comes next.
+ *
+ * @module
+ */
+
+import type { ControlEvent, Gap } from "../event.ts";
+import { formatCursor, type Message } from "../message.ts";
+import type { Since } from "../wire/since.ts";
+import { type Run, runFrom, type Runs } from "./run.ts";
+import { missingBefore, startOf } from "./start.ts";
+import type { Topic } from "./topic.ts";
+
+/** What a subscription gives next: messages, or an event between them. */
+export type Delivery = Run | ControlEvent;
+
+/** How much a reader takes at once. */
+export interface ReadLimits {
+  /** How many bytes of envelopes, a line end each. Default: as much as a run has. */
+  readonly maxBytes?: number;
+  /** How many messages. Default: as many as a run has. */
+  readonly maxMessages?: number;
+}
+
+/** What feeds need of the bus. */
+export interface FeedHost {
+  /** The runs that readers at the same position share. */
+  readonly runs: Runs;
+  /** The bus knows nothing from before this time, in milliseconds since the Unix epoch. */
+  readonly startedMs: number;
+  /** Drops what has expired in a topic, before it is read. */
+  expire(topic: Topic): void;
+  /** A time before which every message that was ever accepted is visible, in milliseconds since the Unix epoch. */
+  settledMs(): number;
+}
+
+/** The reading side of a subscription. */
+export interface Feed {
+  /** The position after everything read. */
+  readonly cursor: string;
+  /** The position after a message that was read, and everything before it. */
+  cursorOf(message: Message): string;
+  /** How many retained messages lie ahead. */
+  readonly lag: number;
+  /** A topic it reads was made. */
+  introduce(topic: Topic): void;
+  /** A topic it reads has something new from the message `from` on. */
+  hear(topic: Topic, from: number): void;
+  /** A topic it reads was deleted. */
+  forget(topic: Topic): void;
+  /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
+  read(limits: ReadLimits): Delivery | "full" | undefined;
+}
+
+/** The feed of one topic, which need not exist. */
+export class TopicFeed implements Feed {
+  readonly #host: FeedHost;
+  #topic: Topic | undefined;
+  #next = 0;
+  /** The end of the log when it began; `undefined` after that was reached. */
+  #replayEnd: number | undefined = 0;
+  /** What is missing before the first message. */
+  #missing: Gap | undefined;
+
+  /** Begins in a topic, or, if there is none yet of this name, with its first message. */
+  constructor(host: FeedHost, name: string, topic: Topic | undefined, since: Since) {
+    this.#host = host;
+    if (topic === undefined) {
+      this.#missing = missingBefore(name, since, host.startedMs);
+      return;
+    }
+    host.expire(topic);
+    const { next, gap } = startOf(topic, since, host.startedMs);
+    this.#topic = topic;
+    this.#next = next;
+    this.#missing = gap;
+    this.#replayEnd = topic.log.next;
+  }
+
+  get cursor(): string {
+    return formatCursor(this.#next, this.#topic?.info.epoch);
+  }
+
+  cursorOf(message: Message): string {
+    return message.cursor;
+  }
+
+  get lag(): number {
+    const topic = this.#topic;
+    if (topic === undefined || topic.deleted) return 0;
+    this.#host.expire(topic);
+    return topic.log.next - Math.max(this.#next, topic.log.first);
+  }
+
+  introduce(topic: Topic): void {
+    this.#topic = topic;
+    this.#next = 0;
+  }
+
+  hear(): void {}
+
+  forget(): void {}
+
+  read(limits: ReadLimits): Delivery | "full" | undefined {
+    const topic = this.#topic;
+    const missing = this.#missing;
+    if (missing !== undefined) {
+      this.#missing = undefined;
+      return { event: "gap", cursor: this.cursor, ...missing };
+    }
+    if (topic !== undefined) {
+      if (topic.deleted) return undefined;
+      this.#host.expire(topic);
+      const gap = topic.gapAt(this.#next);
+      if (gap !== undefined) {
+        this.#next = topic.log.first;
+        return { event: "gap", cursor: this.cursor, ...gap };
+      }
+    }
+    if (this.#replayEnd !== undefined && this.#next >= this.#replayEnd) {
+      this.#replayEnd = undefined;
+      return { event: "caught-up", cursor: this.cursor };
+    }
+    if (topic === undefined || this.#next === topic.log.next) return undefined;
+    const run = readRun(this.#host.runs, topic, this.#next, Infinity, limits);
+    if (run === undefined) return "full";
+    this.#next = run.end;
+    return run;
+  }
+}
+
+/** The run of a topic from a retained message on, as far as the limits allow; `undefined` if they allow no message. */
+export function readRun(
+  runs: Runs,
+  topic: Topic,
+  first: number,
+  createdMs: number,
+  { maxBytes = Infinity, maxMessages = Infinity }: ReadLimits,
+): Run | undefined {
+  // Not shared: who takes messages one by one needs no bytes of them.
+  const run = maxMessages === Infinity ? runs.from(topic, first) : runFrom(topic, first, maxMessages);
+  return run.within({ maxBytes, createdMs });
+}

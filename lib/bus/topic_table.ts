@@ -1,0 +1,138 @@
+/**
+ * The topics of a bus: made by their first publish, looked after while they live, forgotten when they are idle.
+ *
+ * @module
+ */
+
+import { BusError, quote } from "../errors.ts";
+import { epochOf } from "../message.ts";
+import { assertPublishable, canonicalTopicName } from "../topic_name.ts";
+import type { Clock } from "./clock.ts";
+import type { Fanout } from "./fanout.ts";
+import type { Limits } from "./limits.ts";
+import type { Retention } from "./retention.ts";
+import type { Schedule } from "./schedule.ts";
+import type { Store } from "./store.ts";
+import { Topic } from "./topic.ts";
+
+/** What a {@linkcode TopicTable} works with. */
+export interface TopicTableParts {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  readonly retention: Retention;
+  readonly fanout: Fanout;
+  readonly store: Store;
+}
+
+/** Keeps the topics by name. */
+export class TopicTable {
+  readonly #parts: TopicTableParts;
+  readonly #topics = new Map<string, Topic>();
+  #lastCreatedMs = 0;
+
+  /** Makes an empty table. */
+  constructor(parts: TopicTableParts) {
+    this.#parts = parts;
+  }
+
+  /** How many topics there are. */
+  get size(): number {
+    return this.#topics.size;
+  }
+
+  /** All topics, in the order in which they were made. */
+  all(): Iterable<Topic> {
+    return this.#topics.values();
+  }
+
+  /** The topic of this canonical name; `undefined` if there is none. */
+  get(name: string): Topic | undefined {
+    return this.#topics.get(name);
+  }
+
+  /**
+   * The topic of this name, in whatever spelling; `undefined` if there is none.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`.
+   */
+  find(name: string): Topic | undefined {
+    return this.#topics.get(name) ?? this.#topics.get(canonicalTopicName(name));
+  }
+
+  /**
+   * The topic to publish to, made if need be.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`, `reserved`, `too_many_topics`.
+   */
+  admit(name: string): Topic {
+    const topic = this.find(name);
+    if (topic !== undefined) return topic;
+    const canonical = canonicalTopicName(name);
+    assertPublishable(canonical);
+    const { maxTopics } = this.#parts.limits;
+    if (this.#topics.size >= maxTopics) {
+      throw new BusError(
+        "too_many_topics",
+        `Cannot make topic ${quote(canonical)}: there are ${maxTopics} already (max-topics)`,
+      );
+    }
+    return this.#make(canonical);
+  }
+
+  #make(name: string): Topic {
+    const { limits: { ttlMs, topicIdleMs }, clock, schedule, retention, fanout } = this.#parts;
+    const nowMs = clock.now();
+    const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
+    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs);
+    this.#topics.set(name, topic);
+    retention.enter(topic);
+    topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, nowMs + topicIdleMs);
+    fanout.introduce(topic);
+    return topic;
+  }
+
+  /** Notes that the store learns of a topic. Not when it was made: of one whose first publish is refused nobody sees the epoch. */
+  noteUse({ info: { createdMs } }: Topic): void {
+    if (createdMs > this.#lastCreatedMs) this.#lastCreatedMs = createdMs;
+  }
+
+  /** Looks after a topic: drops what has expired, forgets it when it is idle. Returns when to come back. */
+  #tend(topic: Topic, nowMs: number): number {
+    const { limits: { topicIdleMs }, retention, fanout, store } = this.#parts;
+    retention.expire(topic, nowMs);
+    if (topic.log.length > 0) return topic.expiresMs;
+    const inUse = fanout.isNamed(topic) || topic.pendingMessages > 0 || topic.removal !== undefined;
+    if (inUse) topic.usedMs = nowMs;
+    if (nowMs < topic.usedMs + topicIdleMs) return topic.usedMs + topicIdleMs;
+    const answer = store.remove(topic.info);
+    if (answer === undefined) {
+      this.forget(topic);
+      return Infinity;
+    }
+    // Who publishes meanwhile waits. A store that refuses is asked again when the topic has been idle as long again.
+    topic.removal = answer.then(() => this.forget(topic), () => topic.removal = undefined);
+    return nowMs + topicIdleMs;
+  }
+
+  /** Has a topic looked after at once: its next appointment was with a message that is gone, or there was none. */
+  comeBack(topic: Topic, nowMs: number): void {
+    topic.usedMs = Math.max(topic.usedMs, nowMs);
+    this.#parts.schedule.move(topic.appointment!, nowMs);
+  }
+
+  /** Undoes that a topic was made when its first publish is refused. */
+  forgetIfUnused(topic: Topic): void {
+    // One that is being deleted is left to that, because publishes wait for it.
+    if (topic.nextId > 0 || topic.removal !== undefined || topic.deleted) return;
+    this.forget(topic);
+  }
+
+  /** Forgets a topic with everything in it. */
+  forget(topic: Topic): void {
+    topic.deleted = true;
+    this.#topics.delete(topic.info.name);
+    this.#parts.schedule.remove(topic.appointment!);
+    this.#parts.retention.leave(topic);
+  }
+}

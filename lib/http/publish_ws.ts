@@ -1,0 +1,136 @@
+/**
+ * `GET` on a topic with `Upgrade: websocket` and `mode=publish`: each frame is published, and answered with its receipt.
+ *
+ * @module
+ */
+
+import type { Receipt } from "../bus/answers.ts";
+import type { MessageBus } from "../bus/bus.ts";
+import { BusError, quote } from "../errors.ts";
+import { decodeBase64 } from "../wire/base64.ts";
+import type { FrameFormat } from "./handshake.ts";
+import { encodeReceipt } from "./publish.ts";
+
+// Receipts that a client doesn't read are kept for it; beyond this it has to go.
+const MAX_UNREAD_BYTES = 256 * 1024;
+// What waits for the store; the platform can't be told to stop reading.
+const MAX_WAITING_BYTES = 64 * 1024 ** 2;
+
+const encoder = new TextEncoder();
+
+/** What a {@linkcode SocketPublisher} works with. */
+export interface SocketPublisherOptions {
+  /** What frames are: a payload each, or lines of JSON with one each. */
+  readonly frames: FrameFormat;
+  /** Closes the socket when it aborts. */
+  readonly draining: AbortSignal | undefined;
+  /** Told of what is not an expected condition. */
+  readonly onBug: (error: unknown) => void;
+}
+
+/** Publishes what a socket sends to one topic, and answers in the same order. */
+export class SocketPublisher {
+  readonly #bus: MessageBus;
+  readonly #topic: string;
+  readonly #socket: WebSocket;
+  readonly #options: SocketPublisherOptions;
+  /** What has been received and not been answered, in bytes. */
+  #waitingBytes = 0;
+  /** Settles when everything received so far has been answered. */
+  #last: Promise<void> = Promise.resolve();
+
+  /** Takes a socket, which need not be open yet. */
+  constructor(bus: MessageBus, topic: string, socket: WebSocket, options: SocketPublisherOptions) {
+    this.#bus = bus;
+    this.#topic = topic;
+    this.#socket = socket;
+    this.#options = options;
+    socket.onmessage = ({ data }) => this.#receive(data);
+    const { draining } = options;
+    draining?.addEventListener("abort", this.#onDraining);
+    socket.onclose = socket.onerror = () => draining?.removeEventListener("abort", this.#onDraining);
+  }
+
+  readonly #onDraining = () => {
+    // What was received before is answered first.
+    this.#last = this.#last.then(() => this.#close(1001, "the server is shutting down"));
+  };
+
+  #receive(data: string | ArrayBuffer): void {
+    const bytes = typeof data === "string" ? encoder.encode(data) : new Uint8Array(data);
+    const { maxPayloadBytes } = this.#bus.limits;
+    // A line of JSON with a payload in base64 is longer than the payload.
+    const maxBytes = this.#options.frames === "plain" ? maxPayloadBytes : 2 * maxPayloadBytes + 4096;
+    if (bytes.length > maxBytes) return this.#close(1009, "message too large");
+    this.#waitingBytes += bytes.length;
+    if (this.#waitingBytes > MAX_WAITING_BYTES) return this.#close(1013, "too much is waiting to be published");
+    const payloads = this.#options.frames === "plain" ? [() => bytes] : linesOf(bytes);
+    const answers = payloads.map((payload) => this.#publish(payload));
+    this.#last = this.#last.then(async () => {
+      let receipts = "";
+      for (const answer of answers) receipts += `${await answer}${this.#options.frames === "plain" ? "" : "\n"}`;
+      this.#waitingBytes -= bytes.length;
+      this.#send(receipts);
+    });
+  }
+
+  /** Publishes at once, so that the order is the one in which frames came; resolves to the receipt or the error. */
+  async #publish(payload: () => Uint8Array): Promise<string> {
+    try {
+      return encodeReceipt(await this.#bus.publish(this.#topic, payload()), false);
+    } catch (error) {
+      if (error instanceof BusError) return JSON.stringify({ error: error.code, message: error.message });
+      this.#options.onBug(error);
+      return JSON.stringify({ error: "internal", message: "Internal error" });
+    }
+  }
+
+  #send(text: string): void {
+    if (text === "" || this.#socket.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(text);
+    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) this.#close(1013, "receipts are not read");
+  }
+
+  #close(code: number, reason: string): void {
+    this.#socket.onmessage = null;
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code, reason);
+  }
+}
+
+/** What each line of a frame says is to be published; empty lines say nothing. */
+function linesOf(frame: Uint8Array): (() => Uint8Array)[] {
+  const lines = new TextDecoder().decode(frame).split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line) => () => payloadOf(line));
+}
+
+/**
+ * The payload of a line: exactly one of `payload` (base64), `text` and `json` of an object.
+ *
+ * @throws {BusError} `bad_request`.
+ */
+function payloadOf(line: string): Uint8Array {
+  let record: unknown;
+  try {
+    record = JSON.parse(line);
+  } catch (cause) {
+    throw new BusError("bad_request", `Cannot publish ${quote(line)}: not JSON`, { cause });
+  }
+  if (typeof record !== "object" || record === null || Array.isArray(record)) {
+    throw new BusError("bad_request", `Cannot publish ${quote(line)}: not an object`);
+  }
+  const unknown = Object.keys(record).find((name) => !["payload", "text", "json"].includes(name));
+  if (unknown !== undefined) throw new BusError("bad_request", `Cannot publish: unknown member ${quote(unknown)}`);
+  const entries = Object.entries(record);
+  if (entries.length !== 1) {
+    throw new BusError("bad_request", `Cannot publish ${quote(line)}: one of payload, text and json is needed`);
+  }
+  const [name, value] = entries[0]!;
+  if (name === "json") return encoder.encode(JSON.stringify(value));
+  if (typeof value !== "string") throw new BusError("bad_request", `Cannot publish: ${name} is not a string`);
+  if (name === "text") return encoder.encode(value);
+  try {
+    return decodeBase64(value);
+  } catch (cause) {
+    throw new BusError("bad_request", `Cannot publish: payload ${quote(value)} is not base64`, { cause });
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * `GET` on a topic as a stream: server-sent events or NDJSON.
+ *
+ * @module
+ */
+
+import type { MessageBus } from "../bus/bus.ts";
+import type { Clock } from "../bus/clock.ts";
+import type { EndReason, Subscription } from "../bus/subscription.ts";
+import type { Since } from "../wire/since.ts";
+import { NDJSON } from "../wire/ndjson.ts";
+import { encodeRetry, EVENT_STREAM } from "../wire/sse.ts";
+import { ByteLines, encode, type Encoding, ServerSentEvents, type TextLines } from "./encodings.ts";
+import { KeepAlive } from "./keep_alive.ts";
+import { addStandardHeaders } from "./respond.ts";
+
+/** How messages are written into a stream. */
+export type StreamFormat = "sse" | "ndjson";
+
+/** Where a reader begins, and what it is called. */
+export interface ReaderOptions {
+  /** Where it begins. */
+  readonly since: Since;
+  /** What logs call it. */
+  readonly label: string;
+}
+
+interface Format {
+  readonly contentType: string;
+  readonly encoding: Encoding<Uint8Array>;
+  readonly keepAlive: Uint8Array;
+  /** What comes before everything else. */
+  greeting(): Uint8Array | undefined;
+}
+
+const encoder = new TextEncoder();
+
+// What a slow reader may cost beside the log, together with as much that the platform keeps. Past it its cursor waits.
+const MAX_BUFFERED_BYTES = 64 * 1024;
+// So that the clients of a server that restarts don't come all at once.
+const MIN_RETRY_MS = 1000;
+const MAX_RETRY_MS = 5000;
+
+/** What a {@linkcode StreamPush} works with. */
+export interface StreamPushOptions {
+  /** How long a reader may take nothing while there is something, in milliseconds. */
+  readonly stallMs: number;
+  /** Where time comes from. */
+  readonly clock: Clock;
+  /** Lines of NDJSON, which are the same in every format that has them. */
+  readonly lines: TextLines;
+}
+
+/** Subscribes streams to topics of one bus. */
+export class StreamPush {
+  readonly #bus: MessageBus;
+  readonly #stallMs: number;
+  readonly #keepAlive: KeepAlive;
+  readonly #formats: Record<StreamFormat, Format>;
+
+  /** Makes the edge for a bus. */
+  constructor(bus: MessageBus, { stallMs, clock, lines }: StreamPushOptions) {
+    this.#bus = bus;
+    this.#stallMs = stallMs;
+    this.#keepAlive = new KeepAlive(clock);
+    this.#formats = {
+      sse: {
+        contentType: EVENT_STREAM,
+        encoding: new ServerSentEvents(),
+        keepAlive: encoder.encode(":\n\n"),
+        greeting: () => encoder.encode(encodeRetry(randomBetween(MIN_RETRY_MS, MAX_RETRY_MS))),
+      },
+      ndjson: {
+        contentType: NDJSON,
+        encoding: new ByteLines(lines),
+        keepAlive: encoder.encode("\n"),
+        greeting: () => undefined,
+      },
+    };
+  }
+
+  /**
+   * Subscribes to topics and answers with the stream.
+   *
+   * @throws {BusError} as `MessageBus.subscribe`.
+   */
+  subscribe(topics: string, format: StreamFormat, options: ReaderOptions): Response {
+    const { contentType } = this.#formats[format];
+    const reader = new StreamReader(this.#bus, topics, this.#formats[format], this.#keepAlive, {
+      ...options,
+      stallMs: this.#stallMs,
+    });
+    const response = new Response(reader.stream, { headers: { "content-type": contentType } });
+    addStandardHeaders(response.headers);
+    // Proxies on nginx would otherwise collect some KiB before they pass anything on.
+    response.headers.append("x-accel-buffering", "no");
+    return response;
+  }
+}
+
+/** A subscription and the stream that is read from it. */
+class StreamReader {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly #format: Format;
+  readonly #subscription: Subscription;
+  readonly #leaveKeepAlive: () => void;
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  /** Whether there may be something that the stream had no room for. */
+  #behind = false;
+
+  constructor(
+    bus: MessageBus,
+    topics: string,
+    format: Format,
+    keepAlive: KeepAlive,
+    options: ReaderOptions & { stallMs: number },
+  ) {
+    this.#format = format;
+    this.#subscription = bus.subscribe(topics, {
+      ...options,
+      onReady: () => this.#send(),
+      onEnd: (_subscription, reason) => this.#end(reason),
+    });
+    this.stream = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+        const greeting = format.greeting();
+        if (greeting !== undefined) controller.enqueue(greeting);
+      },
+      pull: () => {
+        if (this.#behind) this.#send();
+      },
+      cancel: () => this.#subscription.close(),
+    }, new ByteLengthQueuingStrategy({ highWaterMark: MAX_BUFFERED_BYTES }));
+    this.#leaveKeepAlive = keepAlive.add(() => this.#beat());
+  }
+
+  /** Sends what there is in one chunk, or several if it is much, as far as the stream has room; the rest when it has. */
+  #send(): void {
+    const controller = this.#controller;
+    while (controller.desiredSize! > 0) {
+      const chunk = this.#nextChunk();
+      if (chunk === undefined) {
+        this.#behind = false;
+        return;
+      }
+      controller.enqueue(chunk);
+    }
+    this.#behind = true;
+  }
+
+  #nextChunk(): Uint8Array | undefined {
+    const subscription = this.#subscription;
+    const { encoding } = this.#format;
+    let only: Uint8Array | undefined;
+    let all: Uint8Array[] | undefined;
+    for (let bytes = 0; bytes < MAX_BUFFERED_BYTES;) {
+      const delivery = subscription.read(bytes === 0 ? undefined : { maxBytes: MAX_BUFFERED_BYTES - bytes });
+      if (delivery === undefined || delivery === "full") break;
+      const piece = encode(encoding, delivery, subscription);
+      bytes += piece.length;
+      // Nearly always there is one, which all subscribers at this position share.
+      if (only === undefined) only = piece;
+      else (all ??= [only]).push(piece);
+    }
+    return all === undefined ? only : concat(all);
+  }
+
+  #beat(): void {
+    if (this.#controller.desiredSize! > 0) this.#controller.enqueue(this.#format.keepAlive);
+  }
+
+  #end(reason: EndReason): void {
+    this.#leaveKeepAlive();
+    const controller = this.#controller;
+    const { encoding } = this.#format;
+    const { cursor, topic } = this.#subscription;
+    switch (reason) {
+      case "closed":
+        return;
+      case "stalled":
+        // Drops what is queued here; what the platform has taken already goes when the connection does.
+        return controller.error(new Error("the reader has stalled"));
+      case "deleted":
+        controller.enqueue(encoding.ofEvent({ event: "deleted", cursor, topic }));
+        return controller.close();
+      case "drained":
+        controller.enqueue(encoding.ofEvent({ event: "bye", cursor }));
+        return controller.close();
+    }
+  }
+}
+
+function concat(pieces: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+function randomBetween(min: number, max: number): number {
+  return Math.floor(min + Math.random() * (max - min));
+}

@@ -1,0 +1,153 @@
+/**
+ * `GET` on a topic: which of its readings is meant, and with what parameters.
+ *
+ * @module
+ */
+
+import { BusError, quote } from "../errors.ts";
+import { parseDuration } from "../wire/duration.ts";
+import { NDJSON } from "../wire/ndjson.ts";
+import { parseResume, parseSince, type Since } from "../wire/since.ts";
+import { EVENT_STREAM } from "../wire/sse.ts";
+import { type Head, lists, listsType } from "./head.ts";
+import { parametersOf } from "./target.ts";
+
+/** What a `GET` on a topic, or on several, asks for. */
+export type ReadRequest =
+  | { readonly kind: "socket"; readonly since: Since; readonly frames: string | undefined }
+  | { readonly kind: "publisher"; readonly frames: string | undefined }
+  | { readonly kind: "stream"; readonly format: "sse" | "ndjson"; readonly since: Since }
+  | { readonly kind: "browse"; readonly since: Since } & PullParameters
+  | { readonly kind: "pull" } & PullParameters;
+
+interface PullParameters {
+  readonly limit: number | undefined;
+  readonly waitMs: number;
+  readonly raw: boolean;
+}
+
+/** How long a pull may wait, in milliseconds. */
+export const MAX_WAIT_MS = 5 * 60_000;
+const MAX_PULLED = 1000;
+const MAX_BROWSED = 10_000;
+
+const PARAMETERS = {
+  socket: ["since", "index", "frames", "mode"],
+  publisher: ["frames", "mode"],
+  stream: ["format", "since", "index"],
+  browse: ["format", "since", "index", "limit", "wait"],
+  pull: ["format", "limit", "wait"],
+} as const satisfies Record<ReadRequest["kind"], readonly string[]>;
+const ALL_PARAMETERS = [...new Set(Object.values(PARAMETERS).flat())];
+
+const PLAIN_PULL: ReadRequest = { kind: "pull", limit: undefined, waitMs: 0, raw: false };
+
+/**
+ * Reads what a `GET` asks for.
+ *
+ * @throws {BusError} `unknown_parameter`, `bad_parameter` for a wrong value and for parameters that don't go together,
+ * `bad_cursor`.
+ */
+export function readRequestOf(head: Head, query: string | undefined): ReadRequest {
+  if (query === undefined && head.upgrade === undefined && !mayAskForStream(head.accept)) return PLAIN_PULL;
+  const given = parametersOf(query, ALL_PARAMETERS);
+  const request = interpret(head, given);
+  const known: readonly string[] = PARAMETERS[request.kind];
+  const foreign = [...given.keys()].find((name) => !known.includes(name));
+  if (foreign !== undefined) {
+    throw new BusError(
+      "bad_parameter",
+      `Bad query parameter ${quote(foreign)}: it doesn't go with ${NAMES[request.kind]}`,
+    );
+  }
+  return request;
+}
+
+const NAMES: Readonly<Record<ReadRequest["kind"], string>> = {
+  socket: "a WebSocket",
+  publisher: "mode=publish",
+  stream: "a stream of messages",
+  browse: "browsing",
+  pull: "a pull",
+};
+
+function interpret(head: Head, given: ReadonlyMap<string, string>): ReadRequest {
+  if (lists(head.upgrade, "websocket")) {
+    const frames = given.get("frames");
+    if (readChoice(given, "mode", ["subscribe", "publish"]) === "publish") return { kind: "publisher", frames };
+    return { kind: "socket", frames, since: beginningOf(head, given) };
+  }
+  const format = readChoice(given, "format", ["sse", "ndjson", "raw"]);
+  if (format === "sse" || format === "ndjson") return { kind: "stream", format, since: beginningOf(head, given) };
+  const raw = format === "raw";
+  const asksToPull = raw || given.has("limit") || given.has("wait");
+  if (!asksToPull && listsType(head.accept, EVENT_STREAM)) {
+    return { kind: "stream", format: "sse", since: beginningOf(head, given) };
+  }
+  if (!asksToPull && listsType(head.accept, NDJSON)) {
+    return { kind: "stream", format: "ndjson", since: beginningOf(head, given) };
+  }
+  const waitMs = readWait(given);
+  const since = sinceOf(given);
+  if (raw && given.has("limit")) throw new BusError("bad_parameter", "Bad query: format=raw doesn't go with limit");
+  if (since !== undefined) return { kind: "browse", since, waitMs, raw, limit: readLimit(given, MAX_BROWSED) };
+  return { kind: "pull", waitMs, raw, limit: readLimit(given, MAX_PULLED) };
+}
+
+/** Whether an `Accept` header could ask for a stream: nearly all of them can't, and taking them apart takes time. */
+function mayAskForStream(accept: string | undefined): boolean {
+  return accept !== undefined && accept !== "*/*" && accept !== "application/json";
+}
+
+function beginningOf(head: Head, given: ReadonlyMap<string, string>): Since {
+  const since = sinceOf(given);
+  if (head.lastEventId === undefined) return since ?? "latest";
+  const resume = parseResume(head.lastEventId);
+  if (resume === undefined) throw new BusError("bad_cursor", `Bad Last-Event-ID ${quote(head.lastEventId)}`);
+  return resume;
+}
+
+function sinceOf(given: ReadonlyMap<string, string>): Since | undefined {
+  const index = given.get("index");
+  const text = given.get("since") ?? index;
+  if (text === undefined) return undefined;
+  if (given.has("since") && index !== undefined) {
+    throw new BusError("bad_parameter", "Bad query: index is another name of since, and both are given");
+  }
+  const since = parseSince(text, Date.now());
+  if (since === undefined) throw new BusError("bad_cursor", `Bad value of "since": ${quote(text)}`);
+  return since;
+}
+
+function readChoice<const T extends string>(
+  given: ReadonlyMap<string, string>,
+  name: string,
+  choices: readonly T[],
+): T | undefined {
+  const text = given.get(name);
+  if (text === undefined) return undefined;
+  const choice = choices.find((choice) => choice === text);
+  if (choice === undefined) {
+    throw new BusError(
+      "bad_parameter",
+      `Bad value of ${quote(name)}: ${quote(text)}, not one of ${choices.join(", ")}`,
+    );
+  }
+  return choice;
+}
+
+function readLimit(given: ReadonlyMap<string, string>, max: number): number | undefined {
+  const text = given.get("limit");
+  if (text === undefined) return undefined;
+  const limit = /^[1-9][0-9]{0,5}$/.test(text) ? Number(text) : NaN;
+  if (limit <= max) return limit;
+  throw new BusError("bad_parameter", `Bad value of "limit": ${quote(text)}, not a number from 1 to ${max}`);
+}
+
+function readWait(given: ReadonlyMap<string, string>): number {
+  const text = given.get("wait");
+  if (text === undefined) return 0;
+  const waitMs = parseDuration(text) ?? NaN;
+  if (waitMs <= MAX_WAIT_MS) return waitMs;
+  throw new BusError("bad_parameter", `Bad value of "wait": ${quote(text)}, not a duration such as 20s, up to 5m`);
+}
