@@ -35,7 +35,7 @@ export type { Append, Durability, Store } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
 export { Client, type ClientOptions, type PublishOptions, type PublishReceipt } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
-export type { BrowseOptions, BrowsePage, PullBatchOptions, PullOptions } from "./client/reading.ts";
+export type { ClientBrowseOptions, ClientPullBatchOptions, ClientPullOptions } from "./client/reading.ts";
 export type { Fetch, RequestOptions } from "./client/requests.ts";
 export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
 export type { ControlEvent, Gap, GapReason } from "./event.ts";

@@ -6,9 +6,7 @@
 
 import { BusError, quote } from "../errors.ts";
 import { canonicalTopicName, isEndpoint } from "../topic_name.ts";
-
-/** The most topics and wildcards one subscription may name. */
-export const MAX_PATTERNS = 64;
+import { parseTopicPattern } from "../topic_pattern.ts";
 
 /** The topics of a subscription. */
 export interface Pattern {
@@ -48,55 +46,27 @@ export function baseOf(uri: string): string {
  * @throws {BusError} `bad_topic`, `not_nfc`, or `reserved` for an endpoint of the server.
  */
 export function pathOf(topic: string): string {
-  const name = canonicalTopicName(topic);
-  if (isEndpoint(name)) throw new BusError("reserved", `Bad topic name ${quote(topic)}: the name is the server's`);
-  return encodePath(name);
+  return encodePath(readable(canonicalTopicName(topic)));
 }
 
 /**
- * Reads the topics of a subscription: a topic `orders`, several `orders,returns`, or wildcards: in place of a segment `*`
- * is any one, and as the last one `**` any one or more.
+ * Reads the topics of a subscription: a topic `orders`, several `orders,returns`, or wildcards `orders/*`, `orders/**`.
  *
  * @throws {BusError} as {@linkcode pathOf}.
  */
 export function patternOf(text: string): Pattern {
-  const parts = text.split(",");
-  if (parts.length > MAX_PATTERNS) {
-    throw new BusError(
-      "bad_topic",
-      `Bad topics ${quote(text)}: ${parts.length}, and at most ${MAX_PATTERNS} are allowed`,
-    );
-  }
-  const names = [...new Set(parts.map(canonicalPart))];
+  const { text: canonical, items, topic } = parseTopicPattern(text);
   return {
-    text: names.join(","),
-    path: `/${names.map((name) => encodePath(name).slice(1)).join(",")}`,
-    sample: sampleOf(names[0]!),
-    several: names.length > 1 || isWildcard(names[0]!),
+    text: canonical,
+    path: `/${items.map((item) => encodePath(readable(item)).slice(1)).join(",")}`,
+    sample: items[0]!.replaceAll(/\*+/g, "x"),
+    several: topic === undefined,
   };
 }
 
-function canonicalPart(text: string): string {
-  const name = text.replace(/^\/+|\/+$/g, "");
-  if (!isWildcard(name)) {
-    pathOf(text);
-    return name;
-  }
-  const deep = name.split("/").indexOf("**");
-  if (deep >= 0 && deep < name.split("/").length - 1) {
-    throw new BusError("bad_topic", `Bad topic name ${quote(text)}: ** must be its last segment`);
-  }
-  pathOf(sampleOf(name));
+function readable(name: string): string {
+  if (isEndpoint(name)) throw new BusError("reserved", `Bad topic name ${quote(name)}: the name is the server's`);
   return name;
-}
-
-/** A topic that a pattern matches. */
-function sampleOf(name: string): string {
-  return name.split("/").map((segment) => segment === "*" || segment === "**" ? "x" : segment).join("/");
-}
-
-function isWildcard(name: string): boolean {
-  return name.split("/").some((segment) => segment === "*" || segment === "**");
 }
 
 // encodeURIComponent leaves a star as it is.

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TopicStats } from "../bus/answers.ts";
+import type { Page, TopicStats } from "../bus/answers.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
@@ -12,12 +12,11 @@ import { decodeEnvelope } from "../wire/json.ts";
 import { parseSince } from "../wire/since.ts";
 import { baseOf, pathOf, patternOf } from "./address.ts";
 import {
-  type BrowseOptions,
-  type BrowsePage,
+  type ClientBrowseOptions,
+  type ClientPullBatchOptions,
+  type ClientPullOptions,
   messagesOf,
   pageOf,
-  type PullBatchOptions,
-  type PullOptions,
   readPath,
   waitsOf,
 } from "./reading.ts";
@@ -126,7 +125,7 @@ export class Client {
    * Takes the next message of a topic's queue, or `undefined` if there is none or no such topic. At most one caller ever
    * gets a message this way; if the answer is lost on its way, nobody does. With `waitMs` it waits that long for one.
    */
-  async pull(topic: string, options: PullOptions = {}): Promise<Message | undefined> {
+  async pull(topic: string, options: ClientPullOptions = {}): Promise<Message | undefined> {
     for (const waitMs of waitsOf(options.waitMs)) {
       const response = await this.#requests.ask("GET", readPath(topic, { waitMs }), options);
       if (response !== undefined) return decodeEnvelope(await this.#requests.text(response, options));
@@ -138,7 +137,7 @@ export class Client {
    * Takes the next messages of a topic's queue, at most `limit`; none if there are none or no such topic. With `waitMs`
    * it waits that long for the first. As with {@linkcode Client.pull}, a lost answer loses them all.
    */
-  async pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Message[]> {
+  async pullBatch(topic: string, options: ClientPullBatchOptions = {}): Promise<Message[]> {
     const { limit = 100 } = options;
     for (const waitMs of waitsOf(options.waitMs)) {
       const response = await this.#requests.ask("GET", readPath(topic, { limit, waitMs }), options);
@@ -149,7 +148,7 @@ export class Client {
 
   /**
    * Reads the retained messages of a topic from `since` on, at most `limit`, and takes nothing: the queue and all others
-   * get them all the same. {@linkcode BrowsePage.next} is where to go on. With `waitMs` it waits that long for the first.
+   * get them all the same. {@linkcode Page.next} is where to go on. With `waitMs` it waits that long for the first.
    *
    * @example
    * ```ts ignore
@@ -162,11 +161,11 @@ export class Client {
    *
    * @throws {BusError} `bad_cursor` if `since` is none of its forms, or as every method.
    */
-  async browse(topic: string, options: BrowseOptions = {}): Promise<BrowsePage> {
+  async browse(topic: string, options: ClientBrowseOptions = {}): Promise<Page> {
     const { limit } = options;
     let { since = "earliest" } = options;
     assertSince(since);
-    let page: BrowsePage | undefined;
+    let page: Page | undefined;
     for (const waitMs of waitsOf(options.waitMs)) {
       const response = await this.#requests.ask("GET", readPath(topic, { since, limit, waitMs }), options);
       // The position before the first message of a topic to come.

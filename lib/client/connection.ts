@@ -41,14 +41,17 @@ export function connect({ url, protocols, signal, clock, onOpen, onFrame }: Conn
   const { promise, resolve } = Promise.withResolvers<Ending>();
   const socket = new WebSocket(url, [...protocols]);
   let openedMs: number | undefined;
+  let refused = false;
   let cancelLeaving = () => {};
   const closed = (code: number, reason: string): Ending => {
+    if (refused) return { kind: "refused" };
     if (openedMs === undefined) return { kind: "failed" };
     return { kind: "closed", code, reason, lastedMs: clock.now() - openedMs };
   };
   const leave = () => {
     socket.onmessage = null;
     socket.close();
+    cancelLeaving();
     // A server that has vanished never answers.
     cancelLeaving = clock.schedule(() => resolve(closed(1006, "")), CLOSE_TIMEOUT_MS);
   };
@@ -66,9 +69,8 @@ export function connect({ url, protocols, signal, clock, onOpen, onFrame }: Conn
   };
   socket.onmessage = ({ data }) => {
     if (onFrame(data)) return;
+    refused = true;
     leave();
-    cancelProbe();
-    resolve({ kind: "refused" });
   };
   // Deno reports some lost connections only as an error, some as both.
   socket.onclose = socket.onerror = (event) => {

@@ -6,7 +6,7 @@
 
 import { BusError, quote } from "../errors.ts";
 import type { ControlEvent, GapReason } from "../event.ts";
-import { Message } from "../message.ts";
+import type { Message } from "../message.ts";
 import { decodeEnvelope } from "../wire/json.ts";
 
 /** An event of a server that is newer than this client; only its position is of use. */

@@ -6,8 +6,8 @@
 
 import type { ControlEvent } from "../event.ts";
 import { Message } from "../message.ts";
-import { formatTimeCursor } from "../wire/since.ts";
 import type { Line } from "./lines.ts";
+import { Position } from "./position.ts";
 
 /** The topics of which is remembered what was received; of more, those silent longest are forgotten. */
 export const MAX_TOPICS_REMEMBERED = 65_536;
@@ -31,28 +31,25 @@ export class Progress {
   readonly #several: boolean;
   readonly #maxTopics: number;
   readonly #topics = new Map<string, Received>();
-  /** Or the last message, of which the position is made only when it is wanted. */
-  #position: string | Message | undefined;
+  readonly #position: Position;
 
   /** Begins where `since` says; without it, with the next message. */
   constructor(several: boolean, since: string | undefined, maxTopics: number = MAX_TOPICS_REMEMBERED) {
     this.#several = several;
-    this.#position = since;
+    this.#position = new Position(several, since);
     this.#maxTopics = maxTopics;
   }
 
-  /** Where the next connection begins. */
-  get since(): string | undefined {
-    return positionAfter(this.#position, this.#several);
+  /** Where the next connection begins: behind what was received. */
+  reconnect(): string | undefined {
+    this.#position.reconnect();
+    return this.#position.text;
   }
 
   /** Takes note of a line; returns what the reader has not had yet, in order. */
   note(line: Line): (Message | ControlEvent)[] {
-    if (line instanceof Message) {
-      this.#position = line;
-      return this.#noteMessage(line);
-    }
-    this.#position = line.cursor ?? this.#position;
+    this.#position.note(line);
+    if (line instanceof Message) return this.#noteMessage(line);
     switch (line.event) {
       case "gap":
         return this.#noteGap(line);
@@ -69,11 +66,11 @@ export class Progress {
   #noteMessage(message: Message): (Message | ControlEvent)[] {
     const { id, topic: { name, epoch } } = message;
     const received = this.#topics.get(name);
-    if (received?.epoch === epoch && id <= received.lastId) return [];
-    // The topic is a later one of the same name, so the reader missed the beginning of this one.
-    const held = received?.epoch === epoch ? undefined : received?.held;
+    const same = received !== undefined && isOf(received, message);
+    if (same && id <= received.lastId) return [];
     this.#refresh(name, { epoch, lastId: id, held: undefined });
-    return held === undefined ? [message] : [held, message];
+    // The topic is a later one of the same name, so the reader missed the beginning of this one.
+    return same || received?.held === undefined ? [message] : [received.held, message];
   }
 
   #noteGap(gap: GapEvent): ControlEvent[] {
@@ -96,11 +93,7 @@ export class Progress {
   }
 }
 
-/**
- * The position after a message, or the one that an event told: on several topics a time, because messages come in the
- * order of their `created`.
- */
-export function positionAfter(last: string | Message | undefined, several: boolean): string | undefined {
-  if (!(last instanceof Message)) return last;
-  return several ? formatTimeCursor(last.createdMs) : last.cursor;
+/** Whether a message is of the topic of which that was received, and not of another one of its name. */
+function isOf({ epoch, lastId }: Received, message: Message): boolean {
+  return epoch === undefined ? message.id > lastId : epoch === message.topic.epoch;
 }

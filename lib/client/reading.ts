@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Page } from "../bus/answers.ts";
 import { BusError } from "../errors.ts";
 import type { Gap, GapReason } from "../event.ts";
 import type { Message } from "../message.ts";
@@ -13,33 +14,23 @@ import { linesOf } from "./lines.ts";
 import type { RequestOptions } from "./requests.ts";
 
 /** How to pull. */
-export interface PullOptions extends RequestOptions {
+export interface ClientPullOptions extends RequestOptions {
   /** How long to wait for a message if there is none, in milliseconds; `Infinity` is until the signal aborts. Default 0. */
   readonly waitMs?: number;
 }
 
 /** How to pull several messages. */
-export interface PullBatchOptions extends PullOptions {
+export interface ClientPullBatchOptions extends ClientPullOptions {
   /** The most messages to take, 1 to 1000. Default 100. */
   readonly limit?: number;
 }
 
 /** How to browse. */
-export interface BrowseOptions extends PullOptions {
+export interface ClientBrowseOptions extends ClientPullOptions {
   /** Where to begin; see {@linkcode ClientSubscribeOptions.since}. Default `earliest`. */
   readonly since?: string;
   /** The most messages to read, 1 to 10 000. Default: the server's, 100. */
   readonly limit?: number;
-}
-
-/** Some messages of a topic. */
-export interface BrowsePage {
-  /** The messages, in the order of their ids. */
-  readonly messages: Message[];
-  /** The position after them, from which to go on; `0` if there is no such topic yet. */
-  readonly next: string;
-  /** What could not be given any more of what was asked for, if anything: it was before the messages. */
-  readonly gap?: Gap;
 }
 
 /** The longest wait that a server takes. */
@@ -77,7 +68,7 @@ export function messagesOf(body: string): Message[] {
 }
 
 /** The answer to a browse. */
-export function pageOf(headers: Headers, body: string, topic: string): BrowsePage {
+export function pageOf(headers: Headers, body: string, topic: string): Page {
   const page = { messages: messagesOf(body), next: headers.get("msgbus-next")! };
   const gap = gapOf(headers.get("msgbus-gap"), topic);
   return gap === undefined ? page : { ...page, gap };

@@ -13,7 +13,8 @@ import { connect, type Ending } from "./connection.ts";
 import { closedBy, unreachable } from "./failure.ts";
 import { Inbox } from "./inbox.ts";
 import { decodeLine, linesOf } from "./lines.ts";
-import { positionAfter, Progress } from "./progress.ts";
+import { Position } from "./position.ts";
+import { Progress } from "./progress.ts";
 import type { ClientSubscribeOptions, ClientSubscription } from "./subscription.ts";
 
 /** What a {@linkcode SocketSubscription} needs of its client. */
@@ -50,7 +51,10 @@ export class SocketSubscription implements ClientSubscription {
   readonly #pattern: Pattern;
   readonly #options: ClientSubscribeOptions;
   readonly #clock: ClientClock;
+  /** Of what was received. */
   readonly #progress: Progress;
+  /** Of what was handed out. */
+  readonly #position: Position;
   readonly #inbox = new Inbox<Message | ControlEvent>();
   readonly #stop = new AbortController();
   readonly #becameReady = Promise.withResolvers<void>();
@@ -62,7 +66,6 @@ export class SocketSubscription implements ClientSubscription {
   /** Whether the connection has brought a message. */
   #worked = false;
   #deleted = false;
-  #last: Message | string | undefined;
 
   /** Connects at once. */
   constructor(host: SubscriptionHost, pattern: Pattern, options: ClientSubscribeOptions) {
@@ -72,6 +75,7 @@ export class SocketSubscription implements ClientSubscription {
     this.#options = options;
     this.#clock = options.clock ?? machineClock;
     this.#progress = new Progress(pattern.several, options.since);
+    this.#position = new Position(pattern.several);
     this.ready = this.#becameReady.promise;
     this.ready.catch(() => {});
     const { signal } = options;
@@ -81,7 +85,7 @@ export class SocketSubscription implements ClientSubscription {
   }
 
   get cursor(): string | undefined {
-    return positionAfter(this.#last, this.#pattern.several);
+    return this.#position.text;
   }
 
   close(): void {
@@ -97,12 +101,10 @@ export class SocketSubscription implements ClientSubscription {
     try {
       for (;;) {
         const next = this.#inbox.shift();
-        if (next instanceof Message) {
-          this.#last = next;
-          yield next;
-        } else if (next !== undefined) {
-          this.#last = next.cursor;
-          this.#options.onEvent?.(next);
+        if (next !== undefined) {
+          this.#position.note(next);
+          if (next instanceof Message) yield next;
+          else this.#options.onEvent?.(next);
         } else if (this.#ended !== undefined) {
           if ("error" in this.#ended) throw this.#ended.error;
           return;
@@ -172,7 +174,7 @@ export class SocketSubscription implements ClientSubscription {
   /** Makes a connection and resolves when it is over. */
   #connection(protocols: readonly string[]): Promise<Ending> {
     this.#worked = false;
-    const { since } = this.#progress;
+    const since = this.#progress.reconnect();
     const query = since === undefined || since === "latest" ? "" : `?since=${encodeURIComponent(since)}`;
     return connect({
       url: this.#host.uri.replace(/^http/, "ws") + this.#pattern.path + query,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TopicStats } from "../bus/bus.ts";
+import type { TopicStats } from "../bus/answers.ts";
 import { epochOf, formatCursor } from "../message.ts";
 import { parseDuration } from "../wire/duration.ts";
 
