@@ -5,12 +5,19 @@
  */
 
 import { MessageBus } from "./lib/bus/bus.ts";
+import { systemClock } from "./lib/bus/clock.ts";
+import { combineObservers } from "./lib/bus/observer.ts";
 import { createHandler } from "./lib/http/handler.ts";
 import { isLoopbackAddress, listen } from "./lib/http/listen.ts";
 import { refusalLog } from "./lib/daemon/refusal_log.ts";
 import { EXIT, Lifecycle } from "./lib/daemon/lifecycle.ts";
 import { createLog } from "./lib/log.ts";
 import { messageLog } from "./lib/daemon/message_log.ts";
+import { stallLog } from "./lib/daemon/stall_log.ts";
+import { watchEventLoop } from "./lib/metrics/event_loop.ts";
+import { encodeMetrics } from "./lib/metrics/families.ts";
+import { Metrics } from "./lib/metrics/metrics.ts";
+import { processState } from "./lib/metrics/process.ts";
 import { helpText, limitsAmong, type Options, readOptions } from "./lib/options.ts";
 import { assertExposureIsMeant, assertPlatform, explainFailedStart } from "./lib/daemon/startup.ts";
 import { VERSION } from "./lib/version.ts";
@@ -21,7 +28,10 @@ async function serve(options: Options): Promise<number> {
   const open = !options.bind.every(isLoopbackAddress);
   const watched = options.logMessages === "on" || (options.logMessages === "auto" && Deno.stderr.isTerminal());
   const lifecycle = new Lifecycle(log);
-  const bus = new MessageBus({ ...limitsAmong(options), observer: watched ? messageLog(log) : undefined });
+  const metrics = new Metrics();
+  watchEventLoop(systemClock, (seconds) => metrics.lagged(seconds));
+  const observer = combineObservers(metrics, stallLog(log, systemClock), ...watched ? [messageLog(log)] : []);
+  const bus = new MessageBus({ ...limitsAmong(options), observer });
   const handler = createHandler(bus, {
     open,
     publicHosts: options.publicHost,
@@ -32,6 +42,8 @@ async function serve(options: Options): Promise<number> {
     onBug: (error) => lifecycle.bug(error),
     onWork: (change) => lifecycle.work(change),
     onRefusal: refusalLog(log),
+    onAnswer: (answer) => metrics.answered(answer),
+    metrics: () => encodeMetrics({ bus, metrics, topics: options.metricsTopics, process: processState() }),
   });
   const listening = [];
   for (const bind of options.bind) listening.push(await listen(bind, handler));

@@ -31,6 +31,8 @@ export interface Options extends Limits {
   readonly logMessages: "auto" | "on" | "off";
   /** How to write the log. */
   readonly logFormat: "text" | "json";
+  /** How many topics, the busiest, have series of their own in the metrics. */
+  readonly metricsTopics: number;
 }
 
 /** The limits among the options. */
@@ -126,6 +128,10 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
   debug: toggle("debug", "log what helps to find faults", "D"),
   logMessages: choice("log-messages", ["auto", "on", "off"], "auto", "log each message; auto does on a terminal"),
   logFormat: choice("log-format", ["text", "json"], "text", "how to write the log"),
+  metricsTopics: count("metrics-topics", 20, "busiest topics with series of their own in /metrics", undefined, [
+    0,
+    1000,
+  ]),
 };
 
 /** The environment variable of an option. */
@@ -326,8 +332,13 @@ function size(flag: string, initial: number, range: Range, help: string, short?:
   return quantity({ flag, short, value: "SIZE", initial, range, help, read: parseSize, write: formatSize, what });
 }
 
-function count(flag: string, initial: number, help: string, short?: string): OptionSpec<number> {
+function count(
+  flag: string,
+  initial: number,
+  help: string,
+  short?: string,
+  range: Range = [1, 1_000_000_000],
+): OptionSpec<number> {
   const read = (text: string) => /^[0-9]{1,10}$/.test(text) ? Number(text) : undefined;
-  const range = [1, 1_000_000_000] as const;
   return quantity({ flag, short, value: "COUNT", initial, range, help, read, write: String, what: "a whole number" });
 }

@@ -6,6 +6,7 @@
 
 import { STATUS } from "../lib/http/respond.ts";
 import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
+import { FAMILIES } from "../lib/metrics/families.ts";
 import { environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
 import { assertEquals, assertStringIncludes } from "./deps.ts";
 
@@ -47,4 +48,15 @@ Deno.test("docs/operations.md lists each option as --help does", async () => {
     const row = page.find(([cell]) => cell === flags);
     assertEquals(row, [flags, `\`${environmentName(spec)}\``, spec.defaultText, spec.help], flags);
   }
+});
+
+Deno.test("docs/operations.md lists each metric as /metrics does, in the same order", async () => {
+  const listed = rowsOf(await read("docs/operations.md"))
+    .filter(([, type]) => /^(counter|gauge|histogram)$/.test(type!));
+  assertEquals(
+    listed,
+    FAMILIES.map(({ name, type, labels = [], help }) => {
+      return [`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(", "), help];
+    }),
+  );
 });

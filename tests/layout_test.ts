@@ -23,6 +23,7 @@ const LAYERS: readonly (readonly RegExp[])[] = [
   [/^lib\/deps\//],
   [/^lib\/(options|log)\.ts$/, /^lib\/client\//],
   [/^lib\/(http|cli)\//],
+  [/^lib\/metrics\//],
   [/^lib\/daemon\//, /^lib\/mod\.ts$/],
   [/^(main|cli)\.ts$/],
 ];

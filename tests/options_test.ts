@@ -51,6 +51,7 @@ const GIVEN = {
   debug: ["true", true],
   logMessages: ["off", "off"],
   logFormat: ["json", "json"],
+  metricsTopics: ["0", 0],
 } as const satisfies Record<keyof Options, readonly [text: string, value: unknown]>;
 
 const NAMES = Object.keys(OPTIONS) as (keyof Options)[];
@@ -74,6 +75,7 @@ Deno.test("options: without arguments and environment they are the documented de
     debug: false,
     logMessages: "auto",
     logFormat: "text",
+    metricsTopics: 20,
   });
 });
 
@@ -141,6 +143,7 @@ const REFUSED: readonly (readonly [args: readonly string[], reason: string])[] =
   [["-P", "33MiB"], `Bad --max-payload-size "33MiB": not a size such as 1MiB, from 1 to 32MiB`],
   [["--max-memory", "1MB"], `Bad --max-memory "1MB": not a size such as 1MiB, from 1KiB to 1048576GiB`],
   [["--max-topic-bytes", "1"], `Bad --max-topic-bytes "1": not a size such as 1MiB, from 1KiB to 1048576GiB`],
+  [["--metrics-topics", "1001"], `Bad --metrics-topics "1001": not a whole number from 0 to 1000`],
   [["--discard", "some"], `Bad --discard "some": not one of old, new`],
   [["--log-messages", "yes"], `Bad --log-messages "yes": not one of auto, on, off`],
   [["--log-format", "xml"], `Bad --log-format "xml": not one of text, json`],

@@ -28,3 +28,44 @@ export interface Observer {
   /** A message left its log before anybody deleted it. */
   dropped?(message: Message, reason: DropReason): void;
 }
+
+/** An observer that tells all of these, in this order. A single one is returned as it is, and so costs nothing more. */
+export function combineObservers(...observers: readonly Observer[]): Observer {
+  return observers.length === 1 ? observers[0]! : new CombinedObserver(observers);
+}
+
+class CombinedObserver implements Required<Observer> {
+  readonly #observers: readonly Observer[];
+
+  constructor(observers: readonly Observer[]) {
+    this.#observers = observers;
+  }
+
+  published(message: Message, subscribers: number): void {
+    for (const observer of this.#observers) observer.published?.(message, subscribers);
+  }
+
+  pulled(topic: string, message: Message | undefined): void {
+    for (const observer of this.#observers) observer.pulled?.(topic, message);
+  }
+
+  subscribed(subscription: Subscription): void {
+    for (const observer of this.#observers) observer.subscribed?.(subscription);
+  }
+
+  unsubscribed(subscription: Subscription, reason: EndReason): void {
+    for (const observer of this.#observers) observer.unsubscribed?.(subscription, reason);
+  }
+
+  delivered(topic: string, messages: number): void {
+    for (const observer of this.#observers) observer.delivered?.(topic, messages);
+  }
+
+  gap(gap: Gap): void {
+    for (const observer of this.#observers) observer.gap?.(gap);
+  }
+
+  dropped(message: Message, reason: DropReason): void {
+    for (const observer of this.#observers) observer.dropped?.(message, reason);
+  }
+}

@@ -6,26 +6,28 @@
 
 import type { MessageBus } from "../bus/bus.ts";
 import { type Clock, systemClock } from "../bus/clock.ts";
-import { BusError, quote } from "../errors.ts";
+import { BusError, type ErrorCode, quote } from "../errors.ts";
 import { assertPublishable, isEndpoint } from "../topic_name.ts";
 import { VERSION } from "../version.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
 import { TextLines } from "./encodings.ts";
 import { checkHandshake, chooseProtocol } from "./handshake.ts";
-import { type Head, lists, readHead } from "./head.ts";
+import { type Head, lists, readHead, type Route } from "./head.ts";
 import { publish } from "./publish.ts";
 import { SocketPublisher } from "./publish_ws.ts";
 import { browse, noTopic, pull } from "./pull.ts";
 import { StreamPush } from "./push_stream.ts";
 import { SocketPush } from "./push_ws.ts";
-import { readRequestOf } from "./read.ts";
+import { type ReadRequest, readRequestOf } from "./read.ts";
 import { Refusal } from "./refusal.ts";
 import {
   addStandardHeaders,
   emptyResponse,
   errorResponse,
   jsonResponse,
+  METRICS_TEXT,
   prefersJson,
+  respond,
   textResponse,
 } from "./respond.ts";
 import { parametersOf, patternOf, type Target, targetOf, TopicNames } from "./target.ts";
@@ -51,6 +53,24 @@ export interface HandlerOptions extends ExposureOptions {
   readonly onBug?: (error: unknown) => void;
   /** Told `1` when a request begins and `-1` when its answer is made: what a server that drains has to wait for. */
   readonly onWork?: (change: 1 | -1) => void;
+  /** Told what became of each request, when its answer is made. Default: nobody measures. */
+  readonly onAnswer?: (answer: Answer) => void;
+  /** What `GET /metrics` answers, in the text format of Prometheus. Default: there is no such endpoint. */
+  readonly metrics?: () => string;
+}
+
+/** What became of a request. */
+export interface Answer {
+  /** Its method, whatever the client made up. */
+  readonly method: string;
+  /** What kind of request it was; `other` too if it was refused before that was known. */
+  readonly route: Route;
+  /** The status of the answer. */
+  readonly status: number;
+  /** Why it was refused, or failed; `undefined` if it was not. */
+  readonly error: ErrorCode | undefined;
+  /** How long it took to make the answer: for a subscription, to begin it. */
+  readonly seconds: number;
 }
 
 /** Serves HTTP requests; give it to `Deno.serve`. */
@@ -65,6 +85,13 @@ const READ_METHODS = "GET, HEAD, OPTIONS";
 const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-cursor, msgbus-durability, msgbus-error, " +
   "msgbus-expires, msgbus-gap, msgbus-id, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
   "msgbus-subscribers, msgbus-topic, msgbus-ttl";
+const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
+  pull: "pull",
+  browse: "pull",
+  stream: "subscribe",
+  socket: "subscribe",
+  publisher: "publish",
+};
 /** What a path has that asks for several topics: a comma or a star, percent-encoded or not. */
 const SEVERAL = /[*,]|%2[AaCc]/;
 const DEFAULT_STALL_TIMEOUT_MS = 60_000;
@@ -82,7 +109,7 @@ const IDLE_TIMEOUT_SECONDS = 30;
  * ```
  */
 export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Handler {
-  const { draining, onRefusal, onBug = reportError, onWork } = options;
+  const { draining, onRefusal, onBug = reportError, onWork, onAnswer, metrics } = options;
   const exposure = new Exposure(options);
   const names = new TopicNames();
   const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, clock = systemClock } = options;
@@ -116,6 +143,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     switch (method) {
       case "PUT":
       case "POST":
+        head.route = "publish";
         return publish(bus, name, request, head, target.query);
       case "GET":
         return read(request, head, target, info);
@@ -144,6 +172,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     info: Deno.ServeHandlerInfo<Deno.Addr>,
   ): Response | Promise<Response> {
     const asked = readRequestOf(head, query);
+    head.route = ROUTES[asked.kind];
     switch (asked.kind) {
       case "pull":
         return pull(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
@@ -181,6 +210,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   function atEndpoint(method: string, name: string, head: Head, target: Target): Response {
     if (method !== "GET" && method !== "HEAD") throw notAllowed(method, `/${name}`, READ_METHODS);
     parametersOf(target.query, []);
+    if (name === "metrics" && metrics !== undefined) return respond(200, metrics(), METRICS_TEXT);
     switch (name) {
       case "-/health":
         return textResponse(200, "ok");
@@ -205,6 +235,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   }
 
   function failed(error: unknown, head: Head, info: Deno.ServeHandlerInfo<Deno.Addr>): Response {
+    head.error = error instanceof BusError ? error.code : "internal";
     if (!(error instanceof BusError)) {
       onBug(error);
       return errorResponse(new BusError("internal", "Internal error"), head.accept);
@@ -226,10 +257,17 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
 
   // Not async: every further promise between a request and its answer shows in the number of requests a second.
   return (request, info) => {
+    const startedMs = onAnswer === undefined ? 0 : performance.now();
     onWork?.(1);
     const head = readHead(request.headers);
+    // Now: one whose client has gone meanwhile no longer tells.
+    const { method } = request;
     const finished = (response: Response) => {
       onWork?.(-1);
+      if (onAnswer !== undefined) {
+        const { route = "other", error } = head;
+        onAnswer({ method, route, status: response.status, error, seconds: (performance.now() - startedMs) / 1000 });
+      }
       return withOrigin(response, head);
     };
     let answered: Response | Promise<Response>;

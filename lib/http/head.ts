@@ -5,6 +5,11 @@
  * @module
  */
 
+import type { ErrorCode } from "../errors.ts";
+
+/** What requests are counted as. */
+export type Route = "publish" | "pull" | "subscribe" | "other";
+
 /** The headers msgbusd looks at; absent ones are `undefined`. */
 export interface Head {
   accept?: string;
@@ -25,6 +30,10 @@ export interface Head {
   proxyHeader?: string;
   /** The first `Msgbus-` header that is not known. */
   unknownHeader?: string;
+  /** Not of the head, but found out on the way: what kind of request it is. */
+  route?: Route;
+  /** As well: why it was refused. */
+  error?: ErrorCode;
 }
 
 /** Gathers the head of a request. */

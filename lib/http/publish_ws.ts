@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Receipt } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
 import { decodeBase64 } from "../wire/base64.ts";

@@ -59,6 +59,9 @@ const STANDARD_HEADERS: Readonly<Record<string, string>> = {
 /** The content type of plain text. */
 export const TEXT = "text/plain; charset=utf-8";
 
+/** The content type of what Prometheus reads. */
+export const METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8";
+
 /** Makes an answer: `body` of type `contentType`, the headers that every answer has, and `more`. */
 export function respond(status: number, body: string, contentType: string, more: HeaderRecord = {}): Response {
   // Of a Response that begins with this header alone, and gets the others appended, Deno makes no native copy that it

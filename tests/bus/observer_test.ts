@@ -1,6 +1,6 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
-import type { Observer } from "../../lib/bus/observer.ts";
-import { assertEquals } from "../deps.ts";
+import { combineObservers, type Observer } from "../../lib/bus/observer.ts";
+import { assertEquals, assertStrictEquals } from "../deps.ts";
 import { codeOf } from "./error_code.ts";
 import { TestClock } from "./test_clock.ts";
 
@@ -12,7 +12,7 @@ function setUp(options: BusOptions = {}) {
     published: (message, subscribers) => told.push(`published ${message.topic.name} ${message.id} to ${subscribers}`),
     pulled: (topic, message) => told.push(`pulled ${topic} ${message?.id}`),
     subscribed: (subscription) => told.push(`subscribed ${subscription.label} to ${subscription.topic}`),
-    unsubscribed: (subscription) => told.push(`unsubscribed ${subscription.label} from ${subscription.topic}`),
+    unsubscribed: ({ label, topic }, reason) => told.push(`unsubscribed ${label} from ${topic}: ${reason}`),
     dropped: (message, reason) => told.push(`dropped ${message.topic.name} ${message.id} ${reason}`),
   };
   return { bus: new MessageBus({ clock, observer, ...options }), clock, told };
@@ -54,11 +54,11 @@ Deno.test("Observer.subscribed and unsubscribed are told once of each subscripti
   assertEquals(told, [
     "subscribed a to foo",
     "subscribed b to foo",
-    "unsubscribed a from foo",
+    "unsubscribed a from foo: closed",
     "published foo 0 to 1",
-    "unsubscribed b from foo",
+    "unsubscribed b from foo: deleted",
     "subscribed c to bar",
-    "unsubscribed c from bar",
+    "unsubscribed c from bar: drained",
   ]);
 });
 
@@ -88,4 +88,50 @@ Deno.test("Observer may watch only some of it", () => {
   bus.subscribe("foo").close();
   bus.put("foo", "a");
   assertEquals(bus.get("foo")?.id, 0);
+});
+
+Deno.test("combineObservers gives back a single observer as it is", () => {
+  const observer: Observer = { published: () => {} };
+  assertStrictEquals(combineObservers(observer), observer);
+});
+
+Deno.test("combineObservers tells every observer everything it watches, in order", () => {
+  const told: string[] = [];
+  const watch = (name: string) => (...args: unknown[]) => void told.push(`${name} ${JSON.stringify(args)}`);
+  const all: Required<Observer> = {
+    published: watch("published"),
+    pulled: watch("pulled"),
+    subscribed: watch("subscribed"),
+    unsubscribed: watch("unsubscribed"),
+    delivered: watch("delivered"),
+    gap: watch("gap"),
+    dropped: watch("dropped"),
+  };
+  const combined = combineObservers({ pulled: watch("first") }, {}, all) as Required<Observer>;
+  for (const name of Object.keys(all) as (keyof Observer)[]) {
+    (combined[name] as (...args: unknown[]) => void)(name, 2);
+  }
+  assertEquals(told, [
+    'published ["published",2]',
+    'first ["pulled",2]',
+    'pulled ["pulled",2]',
+    'subscribed ["subscribed"]',
+    'unsubscribed ["unsubscribed",2]',
+    'delivered ["delivered",2]',
+    'gap ["gap"]',
+    'dropped ["dropped",2]',
+  ]);
+});
+
+Deno.test("combineObservers: observers keep their own state", () => {
+  class Counter implements Observer {
+    count = 0;
+    published(): void {
+      this.count++;
+    }
+  }
+  const [a, b] = [new Counter(), new Counter()];
+  const bus = new MessageBus({ clock: new TestClock(), observer: combineObservers(a, b) });
+  bus.put("foo", "a");
+  assertEquals([a.count, b.count], [1, 1]);
 });

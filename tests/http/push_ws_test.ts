@@ -278,11 +278,14 @@ Deno.test({
     const handler = createHandler(bus, { clock });
     const asked = Promise.withResolvers<void>();
     const stop = new AbortController();
-    const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {}, signal: stop.signal }, (request, info) => {
-      const response = handler(request, info);
-      asked.resolve();
-      return response;
-    });
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {}, signal: stop.signal },
+      (request, info) => {
+        const response = handler(request, info);
+        asked.resolve();
+        return response;
+      },
+    );
     const client = connect(server.addr.port, "127.0.0.1", () => {
       client.write(headOf("GET /t HTTP/1.1", { host: "localhost", ...HANDSHAKE }));
       client.resetAndDestroy();
