@@ -220,7 +220,7 @@ export class Client {
    */
   subscribe(topic: string, options: ClientSubscribeOptions = {}): ClientSubscription {
     const pattern = patternOf(topic);
-    if (options.since !== undefined) assertSince(options.since);
+    if (options.since !== undefined) assertSince(options.since, pattern.several);
     const host = {
       uri: this.uri,
       diagnose: (signal: AbortSignal) => this.#diagnose(pathOf(pattern.sample), signal),
@@ -246,9 +246,14 @@ export class Client {
   }
 }
 
-function assertSince(since: string): void {
-  if (parseSince(since, Date.now()) !== undefined) return;
-  throw new BusError("bad_cursor", `Cannot begin at ${quote(since)}: it is not a position, a time or a duration`);
+function assertSince(text: string, several = false): void {
+  const since = parseSince(text, Date.now());
+  const fault = since === undefined
+    ? "it is not a position, a time or a duration"
+    : several && typeof since === "object" && "next" in since
+    ? "an id is of one topic only"
+    : undefined;
+  if (fault !== undefined) throw new BusError("bad_cursor", `Cannot begin at ${quote(text)}: ${fault}`);
 }
 
 interface WireReceipt extends Omit<PublishReceipt, "count"> {
