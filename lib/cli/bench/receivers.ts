@@ -48,27 +48,30 @@ export class Receivers implements AsyncDisposable {
   /** Resolves when all have got everything before the id `end`, or when nothing more comes. */
   async reach(end: number): Promise<void> {
     this.#wanted = end;
-    while (!this.#isThere) {
-      const before = this.received + this.missed;
-      let cancel = () => {};
-      const timeout = new Promise<void>((resolve) => {
-        cancel = this.#track.clock.schedule(resolve, PATIENCE_MS);
-      });
-      await Promise.race([this.#bell.promise, this.#reading, timeout]);
+    let before = -1;
+    while (!this.#isThere && this.received + this.missed > before) {
+      before = this.received + this.missed;
+      const timeout = Promise.withResolvers<void>();
+      const cancel = this.#track.clock.schedule(timeout.resolve, PATIENCE_MS);
+      while (!this.#isThere && await Promise.race([this.#rings(), this.#reading, timeout.promise.then(() => false)]));
       cancel();
-      if (this.received + this.missed === before) return;
-      this.#bell = Promise.withResolvers();
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const subscription of this.#subscriptions) subscription.close();
     await Promise.all(this.#subscriptions.map(({ closed }) => closed));
-    await this.#reading;
+    await this.#reading.catch(() => {}); // thrown already, by those who waited for it
   }
 
   get #isThere(): boolean {
     return this.#subscriptions.every((_, index) => (this.#next[index] ?? 0) >= this.#wanted);
+  }
+
+  /** Resolves to whether it is worth another look. */
+  #rings(): Promise<boolean> {
+    this.#bell = Promise.withResolvers();
+    return this.#bell.promise.then(() => true);
   }
 
   async #read(index: number): Promise<void> {
