@@ -9,7 +9,8 @@ import type { Gap } from "../event.ts";
 import { formatCursor, Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import { matchesItem, parseTopicPattern } from "../topic_pattern.ts";
+import { hasWildcard, parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
+import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Fanout } from "./fanout.ts";
 import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
@@ -27,6 +28,7 @@ import { largest } from "./largest.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
+import { PatternTree } from "./pattern_tree.ts";
 import { Retention } from "./retention.ts";
 import { lineLength, Runs } from "./run.ts";
 import { type Appointment, Schedule } from "./schedule.ts";
@@ -41,7 +43,7 @@ import {
 } from "./subscription.ts";
 import { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
-import { WaitingPulls } from "./waiting_pulls.ts";
+import { WaitingPulls, type WaitOptions } from "./waiting_pulls.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
 export interface BusOptions extends Partial<Limits> {
@@ -82,7 +84,7 @@ export class MessageBus implements AsyncDisposable {
   readonly #feedHost: FeedHost;
   /** When it was made, in milliseconds since the Unix epoch. */
   readonly #startedMs: number;
-  /** When the last message was accepted. */
+  /** No message to come will have been created before this. */
   #acceptedMs: number;
   /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
   readonly #pending = new Set<Append>();
@@ -113,7 +115,11 @@ export class MessageBus implements AsyncDisposable {
     this.#feedHost = {
       runs: new Runs(clock),
       startedMs: this.#startedMs,
-      expire: (topic) => retention.expire(topic, clock.now()),
+      expire: (topic) => {
+        // What a deleted one has is not counted any more.
+        if (!topic.deleted) retention.expire(topic, clock.now());
+      },
+      spread: () => fanout.spread(),
       settledMs: () => this.#settledMs(),
     };
   }
@@ -142,10 +148,7 @@ export class MessageBus implements AsyncDisposable {
   get(topic: string): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    const target = this.#topics.find(topic);
-    const { messages: [message] } = this.#take(topic, target, ONE_MESSAGE);
-    if (message !== undefined) this.#advance(target!, message);
-    return message;
+    return this.#take(topic, ONE_MESSAGE).messages[0];
   }
 
   /**
@@ -197,32 +200,28 @@ export class MessageBus implements AsyncDisposable {
   /**
    * Takes the next messages of the topic's queue, none if there are none. Those who wait are served in the order in which
    * they came, at the end of the turn of the event loop in which a message is published. What the queue has lost before
-   * the first message, because it expired or was dropped, is told once, as a gap, to the first who pulls after it.
+   * the first message, because it expired or was dropped, is told once, as a gap, to the first who is answered after it.
    *
    * @throws {BusError} as {@linkcode MessageBus.pull}.
    */
   async pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
     this.#assertOpen();
     const { waitMs = 0, signal } = options;
-    let target = this.#topics.find(topic);
-    let batch = this.#take(topic, target, options);
-    if (batch.messages.length === 0 && waitMs > 0) {
-      const name = canonicalTopicName(topic);
-      const { gap } = batch;
-      const take = () => {
-        target = this.#topics.find(name);
-        const taken = this.#take(name, target, options);
-        return taken.messages.length === 0 ? undefined : { ...taken, gap: gap ?? taken.gap };
-      };
-      if (this.#state === "draining") throw new BusError("draining", "Cannot wait: the bus is shutting down");
-      batch = await this.#waiting.wait(name, take, { waitMs, signal }) ?? batch;
-    }
-    const last = batch.messages.at(-1);
-    if (last !== undefined) {
-      const answer = this.#advance(target!, last);
-      if (answer !== undefined) await answer;
-    }
-    return batch;
+    signal?.throwIfAborted();
+    // Nothing is taken for who waits, no gap either: it may give up.
+    const taken = waitMs > 0 && !this.#hasNext(topic)
+      ? await this.#takeLater(topic, options, { waitMs, signal })
+      : this.#take(topic, options);
+    const { messages, gap, noted } = taken;
+    if (noted !== undefined) await noted;
+    return { messages, gap };
+  }
+
+  async #takeLater(topic: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
+    if (this.#state === "draining") throw new BusError("draining", "Cannot wait: the bus is shutting down");
+    const name = canonicalTopicName(topic);
+    const take = () => this.#hasNext(name) ? this.#take(name, options) : undefined;
+    return await this.#waiting.wait(name, take, wait) ?? this.#take(name, NO_MESSAGE);
   }
 
   /**
@@ -266,7 +265,9 @@ export class MessageBus implements AsyncDisposable {
     assertSince(since);
     let feed: Feed;
     if (pattern.topic !== undefined) {
-      feed = new TopicFeed(this.#feedHost, pattern.topic, this.#topics.find(pattern.topic), since);
+      const topic = this.#topics.find(pattern.topic);
+      // One that has had no message may never have been: its first publish may be refused.
+      feed = new TopicFeed(this.#feedHost, pattern.topic, topic?.log.next === 0 ? undefined : topic, since);
     } else {
       if (typeof since === "object" && "next" in since) {
         throw new BusError(
@@ -275,11 +276,8 @@ export class MessageBus implements AsyncDisposable {
         );
       }
       // What has been published in this turn is not new to it.
-      this.#fanout.ring();
-      const matching = [...this.#topics.all()].filter(({ info: { name } }) => {
-        return pattern.items.some((item) => matchesItem(item, name));
-      });
-      feed = new MergedFeed(this.#feedHost, pattern.text, matching, since);
+      this.#fanout.spread();
+      feed = new MergedFeed(this.#feedHost, pattern.text, this.#matching(pattern, since), since);
     }
     const subscriber = new Subscriber(this.#subscriberHost, pattern, feed, options);
     this.#observer.subscribed?.(subscriber);
@@ -312,6 +310,7 @@ export class MessageBus implements AsyncDisposable {
       }
       target.removal = undefined;
     }
+    target.cleared = true;
     this.#topics.forget(target);
     for (const subscriber of this.#fanout.forget(target)) this.#end(subscriber, "deleted");
     return true;
@@ -433,6 +432,7 @@ export class MessageBus implements AsyncDisposable {
       throw new BusError("internal", `The store assigned id ${firstId} instead of ${log.next} in ${quote(info.name)}`);
     }
     const { createdMs } = append;
+    if (firstId === 0) this.#fanout.introduce(topic);
     if (log.length === 0 && info.ttlMs > 0) this.#schedule.move(topic.appointment!, createdMs + info.ttlMs);
     let message: Message | undefined;
     for (const payload of append.payloads) {
@@ -441,12 +441,24 @@ export class MessageBus implements AsyncDisposable {
       this.#published++;
       this.#observer.published?.(message, this.#fanout.countOf(topic));
     }
-    if (this.#fanout.hasAudience(topic) || this.#waiting.has(info.name)) this.#fanout.ringLater(topic, firstId);
+    if (this.#fanout.hasAudience(topic) || this.#waiting.has(info.name)) {
+      this.#fanout.ringLater(topic, firstId, createdMs);
+    }
     return message;
   }
 
-  /** Takes what is next in a topic's queue. */
-  #take(name: string, topic: Topic | undefined, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Batch {
+  /** Whether there is something next in a topic's queue. */
+  #hasNext(name: string): boolean {
+    const topic = this.#topics.find(name);
+    if (topic === undefined) return false;
+    topic.usedMs = this.#clock.now();
+    this.#retention.expire(topic, topic.usedMs);
+    return topic.queue.peek(topic.log) !== undefined;
+  }
+
+  /** Takes what is next in a topic's queue, and tells the store. */
+  #take(name: string, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
+    const topic = this.#topics.find(name);
     const messages: Message[] = [];
     let gap: Gap | undefined;
     if (topic !== undefined) {
@@ -465,12 +477,23 @@ export class MessageBus implements AsyncDisposable {
     }
     if (messages.length === 0) this.#observer.pulled?.(topic?.info.name ?? canonicalTopicName(name), undefined);
     if (gap !== undefined) this.#observer.gap?.(gap);
-    return { messages, gap };
+    const last = messages.at(-1);
+    // At once, so that it learns of pulls in their order; unless it is being asked to remove the topic with everything.
+    const note = last !== undefined && topic!.removal === undefined;
+    const noted = note ? this.#store.advance(topic!.info, last.seq) : undefined;
+    return { messages, gap, noted };
   }
 
-  /** Tells the store of a pull, unless it is being asked to remove the topic with everything else. */
-  #advance(topic: Topic, message: Message): void | Promise<void> {
-    if (topic.removal === undefined) return this.#store.advance(topic.info, message.seq);
+  /** The topics that a subscription to several may have something to read of when it begins, in the order they were made. */
+  #matching({ items }: TopicPattern, since: Since): Topic[] {
+    if (since === "latest") return [];
+    const tree = new PatternTree<string>();
+    for (const item of items) tree.add(item, item);
+    if (items.some(hasWildcard)) {
+      return [...this.#topics.all()].filter(({ info }) => tree.matching(info.name).length > 0);
+    }
+    return items.map((item) => this.#topics.get(item)).filter((topic) => topic !== undefined)
+      .sort((a, b) => a.info.createdMs - b.info.createdMs);
   }
 
   #statsOf(topic: Topic): TopicStats {
@@ -496,10 +519,12 @@ export class MessageBus implements AsyncDisposable {
     unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
   };
 
-  /** A time before which everything accepted is visible; nothing to come will have been created before it. */
+  /** See {@linkcode FeedHost.settledMs}. */
   #settledMs(): number {
-    for (const { createdMs } of this.#pending) return createdMs;
-    return Math.max(this.#clock.now(), this.#acceptedMs);
+    // The clock may be set back before the next message is accepted.
+    this.#acceptedMs = Math.max(this.#clock.now(), this.#acceptedMs);
+    const [oldest] = this.#pending;
+    return oldest?.createdMs ?? this.#acceptedMs;
   }
 
   #countDelivery(delivery: Delivery): void {
@@ -526,7 +551,13 @@ export class MessageBus implements AsyncDisposable {
   }
 }
 
+/** What was taken of a queue; `noted` settles when the store has learnt of that. */
+interface Taken extends Batch {
+  readonly noted: void | Promise<void>;
+}
+
 const ONE_MESSAGE: PullBatchOptions = {};
+const NO_MESSAGE: PullBatchOptions = { limit: 0 };
 /** What is given at once, of a queue or to look at, in bytes of envelopes with a line end each. */
 const MAX_BATCH_BYTES = 8 * 1024 ** 2;
 

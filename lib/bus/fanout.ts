@@ -15,9 +15,13 @@ export class Fanout {
   readonly #onRing: (topic: Topic) => void;
   readonly #tree = new PatternTree<Subscriber>();
   readonly #subscribers = new Set<Subscriber>();
+  /** How often a subscriber was added or removed. */
+  #changes = 0;
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
-  /** The subscribers that are to be told, whatever is new. */
+  /** The topics whose subscribers have heard what is new since the bell rang. */
+  #heard: Topic[] = [];
+  /** The subscribers that are to be told, each once. */
   #called: Subscriber[] = [];
   #ringing = false;
 
@@ -40,6 +44,7 @@ export class Fanout {
   /** Adds a subscriber, whose bell rings at the end of this turn. */
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
+    this.#changes++;
     for (const item of subscriber.pattern.items) this.#tree.add(item, subscriber);
     if (subscriber.toRing()) this.#call(subscriber);
   }
@@ -47,11 +52,12 @@ export class Fanout {
   /** Removes a subscriber. Returns whether it was there. */
   remove(subscriber: Subscriber): boolean {
     if (!this.#subscribers.delete(subscriber)) return false;
+    this.#changes++;
     for (const item of subscriber.pattern.items) this.#tree.remove(item, subscriber);
     return true;
   }
 
-  /** Introduces a topic that was just made to those who have waited for it. */
+  /** Introduces a topic that is about to get its first message to those who have waited for it. */
   introduce(topic: Topic): void {
     for (const subscribers of this.#audienceOf(topic)) {
       for (const subscriber of subscribers) subscriber.introduce(topic);
@@ -71,7 +77,13 @@ export class Fanout {
   /** How many subscribers a topic has. */
   countOf(topic: Topic): number {
     const audience = this.#audienceOf(topic);
-    return audience.length < 2 ? audience[0]?.size ?? 0 : this.#listenersOf(topic).size;
+    if (audience.length < 2) return audience[0]?.size ?? 0;
+    // One that has listed a topic twice counts once, but going through all of them takes its time.
+    if (topic.audienceCountedAt !== this.#changes) {
+      topic.audienceCountedAt = this.#changes;
+      topic.audienceCount = this.#listenersOf(topic).size;
+    }
+    return topic.audienceCount;
   }
 
   /** Whether somebody has subscribed to a topic by its name. */
@@ -79,10 +91,14 @@ export class Fanout {
     return this.#tree.at(topic.info.name) !== undefined;
   }
 
-  /** Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from `from` on. */
-  ringLater(topic: Topic, from: number): void {
+  /**
+   * Tells the subscribers of a topic, at the end of this turn of the event loop, of what is new from the message `from`
+   * on, which was created at `createdMs`.
+   */
+  ringLater(topic: Topic, from: number, createdMs: number): void {
     if (topic.newFrom !== undefined) return;
     topic.newFrom = from;
+    topic.newFromMs = createdMs;
     this.#dirty.push(topic);
     this.#arm();
   }
@@ -92,23 +108,34 @@ export class Fanout {
     return this.#subscribers.size > 0 && this.#audienceOf(topic).length > 0;
   }
 
-  /** Tells everybody now what they are to be told at the end of this turn. */
-  ring(): void {
+  /** Lets everybody hear now of what is new. Their bells ring at the end of this turn. */
+  spread(): void {
+    if (this.#dirty.length === 0) return;
     const dirty = this.#dirty;
-    const called = this.#called;
     this.#dirty = [];
-    this.#called = [];
     for (const topic of dirty) {
+      this.#heard.push(topic);
       const from = topic.newFrom!;
       topic.newFrom = undefined;
-      if (topic.deleted) continue;
-      // Gathered before anybody is told: who leaves and comes again meanwhile would be told for ever.
+      if (topic.cleared) continue;
       for (const subscribers of this.#audienceOf(topic)) {
-        for (const subscriber of subscribers) if (subscriber.hear(topic, from)) called.push(subscriber);
+        for (const subscriber of subscribers) {
+          if (subscriber.hear(topic, from, topic.newFromMs)) this.#called.push(subscriber);
+        }
       }
     }
+  }
+
+  /** Tells everybody now what they are to be told at the end of this turn. */
+  ring(): void {
+    // All before anybody is told: who leaves and comes again meanwhile would be told for ever.
+    this.spread();
+    const called = this.#called;
+    const heard = this.#heard;
+    this.#called = [];
+    this.#heard = [];
     for (const subscriber of called) subscriber.wake();
-    for (const topic of dirty) this.#onRing(topic);
+    for (const topic of heard) this.#onRing(topic);
   }
 
   #call(subscriber: Subscriber): void {

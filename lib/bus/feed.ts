@@ -8,7 +8,7 @@ import type { ControlEvent, Gap } from "../event.ts";
 import { formatCursor, type Message } from "../message.ts";
 import type { Since } from "../wire/since.ts";
 import { type Run, runFrom, type Runs } from "./run.ts";
-import { missingBefore, startOf } from "./start.ts";
+import { cursorOfSince, missingBefore, resetBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
 
 /** What a subscription gives next: messages, or an event between them. */
@@ -30,7 +30,12 @@ export interface FeedHost {
   readonly startedMs: number;
   /** Drops what has expired in a topic, before it is read. */
   expire(topic: Topic): void;
-  /** A time before which every message that was ever accepted is visible, in milliseconds since the Unix epoch. */
+  /** Lets all feeds hear of what is new. */
+  spread(): void;
+  /**
+   * A time before which every message that was ever accepted is visible, and before which none to come will have been
+   * created, in milliseconds since the Unix epoch.
+   */
   settledMs(): number;
 }
 
@@ -38,47 +43,54 @@ export interface FeedHost {
 export interface Feed {
   /** The position after everything read. */
   readonly cursor: string;
-  /** The position after a message that was read, and everything before it. */
+  /** The position after the message that was read last, or one of the run that was. */
   cursorOf(message: Message): string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
-  /** A topic it reads was made. */
+  /** A topic it reads is about to get its first message. */
   introduce(topic: Topic): void;
-  /** A topic it reads has something new from the message `from` on. */
-  hear(topic: Topic, from: number): void;
+  /** Whether there is something to read. */
+  readonly readable: boolean;
+  /** A topic it reads has something new from the message `from` on, which was created at `createdMs` and may be gone. */
+  hear(topic: Topic, from: number, createdMs: number): void;
   /** A topic it reads was deleted. */
   forget(topic: Topic): void;
   /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
   read(limits: ReadLimits): Delivery | "full" | undefined;
+  /** Lets go of its topics. It is not read any more; its cursor stays. */
+  release(): void;
 }
 
 /** The feed of one topic, which need not exist. */
 export class TopicFeed implements Feed {
   readonly #host: FeedHost;
   #topic: Topic | undefined;
+  #epoch: string | undefined;
   #next = 0;
   /** The end of the log when it began; `undefined` after that was reached. */
   #replayEnd: number | undefined = 0;
-  /** What is missing before the first message. */
-  #missing: Gap | undefined;
+  /** What is missing before the first message, and the cursor until that is told. */
+  #missing: { readonly gap: Gap; readonly cursor: string } | undefined;
 
-  /** Begins in a topic, or, if there is none yet of this name, with its first message. */
+  /** Begins in a topic, or, if there is none yet of this name that has had a message, with its first one. */
   constructor(host: FeedHost, name: string, topic: Topic | undefined, since: Since) {
     this.#host = host;
-    if (topic === undefined) {
-      this.#missing = missingBefore(name, since, host.startedMs);
-      return;
+    let gap: Gap | undefined;
+    if (topic === undefined) gap = missingBefore(name, since, host.startedMs);
+    else {
+      host.expire(topic);
+      const start = startOf(topic, since, host.startedMs);
+      gap = start.gap;
+      this.#topic = topic;
+      this.#epoch = topic.info.epoch;
+      this.#next = start.next;
+      this.#replayEnd = topic.log.next;
     }
-    host.expire(topic);
-    const { next, gap } = startOf(topic, since, host.startedMs);
-    this.#topic = topic;
-    this.#next = next;
-    this.#missing = gap;
-    this.#replayEnd = topic.log.next;
+    if (gap !== undefined) this.#missing = { gap, cursor: cursorOfSince(since) };
   }
 
   get cursor(): string {
-    return formatCursor(this.#next, this.#topic?.info.epoch);
+    return this.#missing?.cursor ?? formatCursor(this.#next, this.#epoch);
   }
 
   cursorOf(message: Message): string {
@@ -92,9 +104,21 @@ export class TopicFeed implements Feed {
     return topic.log.next - Math.max(this.#next, topic.log.first);
   }
 
+  get readable(): boolean {
+    if (this.#missing !== undefined) return true;
+    if (this.#topic?.cleared) return false;
+    return this.#replayEnd !== undefined || this.#next !== (this.#topic?.log.next ?? 0);
+  }
+
   introduce(topic: Topic): void {
+    const { cursor } = this;
+    // It came when the store was being asked to remove the topic before this one.
+    const unread = this.#topic !== undefined && this.#next !== this.#topic.log.next;
+    if (unread) this.#missing = { gap: resetBefore(topic.info.name, 0), cursor };
     this.#topic = topic;
+    this.#epoch = topic.info.epoch;
     this.#next = 0;
+    if (this.#replayEnd !== undefined) this.#replayEnd = 0;
   }
 
   hear(): void {}
@@ -106,10 +130,10 @@ export class TopicFeed implements Feed {
     const missing = this.#missing;
     if (missing !== undefined) {
       this.#missing = undefined;
-      return { event: "gap", cursor: this.cursor, ...missing };
+      return { event: "gap", cursor: this.cursor, ...missing.gap };
     }
     if (topic !== undefined) {
-      if (topic.deleted) return undefined;
+      if (topic.cleared) return undefined;
       this.#host.expire(topic);
       const gap = topic.gapAt(this.#next);
       if (gap !== undefined) {
@@ -126,6 +150,10 @@ export class TopicFeed implements Feed {
     if (run === undefined) return "full";
     this.#next = run.end;
     return run;
+  }
+
+  release(): void {
+    this.#topic = undefined;
   }
 }
 

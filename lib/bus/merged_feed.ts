@@ -27,66 +27,94 @@ interface Source {
 export class MergedFeed implements Feed {
   readonly #host: FeedHost;
   readonly #sources = new Map<Topic, HeapEntry<Source>>();
-  /** Its sources, by when their next messages were created. */
-  readonly #heap = new Heap<Source>();
-  readonly #events: ControlEvent[] = [];
-  /** When it began; `undefined` after everything created until then was read. */
-  #replayUntilMs: number | undefined;
+  /** Its sources, by when the next message that they had for it was created; that may have been dropped. */
+  #heap = new Heap<Source>();
+  /** What was missing when it began and has not been told. */
+  readonly #missing: Gap[] = [];
+  /** Its cursor until that is told. */
+  readonly #sinceMs: number;
+  /** The topics that were deleted, of which that has not been told. */
+  readonly #deleted: string[] = [];
+  /** When the newest message was created that was retained when it began; `undefined` after all of those were read. */
+  #replayUntilMs: number | undefined = -Infinity;
   /** Its cursor when nothing is left to read. */
   #readUntilMs: number;
 
   /** Begins in topics; `pattern` is how they were asked for. */
   constructor(host: FeedHost, pattern: string, topics: readonly Topic[], since: Since) {
     this.#host = host;
-    this.#replayUntilMs = this.#readUntilMs = host.settledMs();
-    const gaps: Gap[] = [];
+    this.#readUntilMs = host.settledMs();
+    this.#sinceMs = typeof since === "object" && "createdMs" in since ? since.createdMs : -Infinity;
     // One for all: a time from before the bus began says nothing of single topics.
     const before = missingBefore(pattern, since, host.startedMs);
-    if (before !== undefined) gaps.push(before);
+    if (before !== undefined) this.#missing.push(before);
     for (const topic of topics) {
       host.expire(topic);
       const { next, gap } = startOf(topic, since, before === undefined ? host.startedMs : -Infinity);
-      if (gap !== undefined) gaps.push(gap);
-      if (next < topic.log.next) this.hear(topic, next);
+      if (gap !== undefined) this.#missing.push(gap);
+      if (next === topic.log.next) continue;
+      this.hear(topic, next, createdMsOf(topic, next));
+      this.#replayUntilMs = Math.max(this.#replayUntilMs!, createdMsOf(topic, topic.log.next - 1));
     }
-    for (const gap of gaps) this.#events.push({ event: "gap", cursor: this.cursor, ...gap });
   }
 
   get cursor(): string {
-    return formatTimeCursor(Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs()));
+    return formatTimeCursor(this.#cursorMs);
+  }
+
+  /** Everything created before this time has been read or told to be missing. */
+  get #cursorMs(): number {
+    if (this.#missing.length > 0) return this.#sinceMs;
+    this.#host.spread();
+    return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs());
   }
 
   cursorOf(message: Message): string {
-    return formatTimeCursor(Math.min(message.createdMs, this.#host.settledMs()));
+    return formatTimeCursor(Math.min(message.createdMs, this.#cursorMs));
   }
 
   get lag(): number {
+    this.#host.spread();
     let lag = 0;
     for (const { value: { topic, next } } of this.#sources.values()) {
+      if (topic.deleted) continue;
       this.#host.expire(topic);
       lag += topic.log.next - Math.max(next, topic.log.first);
     }
     return lag;
   }
 
+  get readable(): boolean {
+    return this.#missing.length + this.#deleted.length + this.#heap.size > 0 || this.#replayUntilMs !== undefined;
+  }
+
   introduce(): void {}
 
-  hear(topic: Topic, from: number): void {
+  hear(topic: Topic, from: number, createdMs: number): void {
     if (this.#sources.has(topic)) return;
-    this.#sources.set(topic, this.#heap.add({ topic, next: from }, createdMsAt(topic, from)));
+    this.#sources.set(topic, this.#heap.add({ topic, next: from }, createdMs));
   }
 
   forget(topic: Topic): void {
     this.#drop(topic);
-    this.#events.push({ event: "deleted", cursor: this.cursor, topic: topic.info.name });
+    this.#deleted.push(topic.info.name);
   }
 
   read(limits: ReadLimits): Delivery | "full" | undefined {
-    const event = this.#events.shift();
-    if (event !== undefined) return event;
+    // What has been read of a topic can't be told from what has not, once it has no place here: no news may be left over.
+    this.#host.spread();
+    const missing = this.#missing.shift();
+    if (missing !== undefined) return { event: "gap", cursor: this.cursor, ...missing };
+    const deleted = this.#deleted.shift();
+    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor, topic: deleted };
     for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
       const source = entry.value;
       const { topic } = source;
+      if (topic.cleared) {
+        // After the bus drained.
+        this.forget(topic);
+        return this.read(limits);
+      }
       this.#host.expire(topic);
       const gap = topic.gapAt(source.next);
       if (gap !== undefined) {
@@ -97,10 +125,18 @@ export class MergedFeed implements Feed {
       const run = readRun(this.#host.runs, topic, source.next, this.#heap.secondKey, limits);
       if (run === undefined) return "full";
       this.#moveTo(entry, run.end);
+      this.#readUntilMs = Math.max(this.#readUntilMs, run.messages.at(-1)!.createdMs);
       return run;
     }
     this.#readUntilMs = this.#host.settledMs();
     return this.#replayUntilMs === undefined ? undefined : this.#caughtUp();
+  }
+
+  release(): void {
+    this.#readUntilMs = this.#cursorMs;
+    this.#missing.length = 0;
+    this.#sources.clear();
+    this.#heap = new Heap();
   }
 
   #caughtUp(): ControlEvent {
@@ -112,7 +148,7 @@ export class MergedFeed implements Feed {
     const { topic } = entry.value;
     entry.value.next = next;
     if (next === topic.log.next) this.#drop(topic);
-    else this.#heap.move(entry, createdMsAt(topic, next));
+    else this.#heap.move(entry, createdMsOf(topic, next));
   }
 
   #drop(topic: Topic): void {
@@ -123,7 +159,7 @@ export class MergedFeed implements Feed {
   }
 }
 
-/** When the message was created that a reader at `next` gets; before everything else if it is gone. */
-function createdMsAt({ log }: Topic, next: number): number {
-  return log.get(next)?.createdMs ?? -Infinity;
+/** When a retained message was created. */
+function createdMsOf({ log }: Topic, id: number): number {
+  return log.get(id)!.createdMs;
 }

@@ -6,7 +6,8 @@
 
 import { BusError, quote } from "../errors.ts";
 import type { Gap } from "../event.ts";
-import type { Since } from "../wire/since.ts";
+import { formatCursor } from "../message.ts";
+import { formatTimeCursor, type Since } from "../wire/since.ts";
 import type { Topic } from "./topic.ts";
 
 /** A place in a topic's log. */
@@ -40,6 +41,12 @@ export function missingBefore(name: string, since: Since, startedMs: number): Ga
   return since.epoch === undefined && since.next === 0 ? undefined : resetBefore(name, 0);
 }
 
+/** The cursor that a reader has before it is told what it missed at once; there is nothing to miss for who has none. */
+export function cursorOfSince(since: Since): string {
+  if (typeof since === "string" || "last" in since) return "";
+  return "next" in since ? formatCursor(since.next, since.epoch) : formatTimeCursor(since.createdMs);
+}
+
 /**
  * Refuses what can't be where a reader begins; from JavaScript anything may come.
  *
@@ -54,7 +61,7 @@ export function assertSince(since: unknown): void {
   throw new BusError("bad_cursor", `Cannot read from ${quote(String(since))}: not a position`);
 }
 
-/** The gap of a reader whose position belonged to another log. */
-function resetBefore(topic: string, first: number): Gap {
+/** The gap of a reader whose position belonged to another log than that which begins with the id `first`. */
+export function resetBefore(topic: string, first: number): Gap {
   return { topic, from: null, to: first === 0 ? null : first - 1, reason: "reset" };
 }

@@ -35,8 +35,8 @@ export interface SubscribeOptions {
    */
   readonly stallMs?: number;
   /**
-   * Called when there may be something to read: at the end of the turn of the event loop in which the subscription began,
-   * and then once for all publishes of a turn, but not again before the reader has read all there was.
+   * Called when there is something to read: at the end of the turn of the event loop in which the subscription began, and
+   * then once for all publishes of a turn, but not again before the reader has read all there was.
    */
   readonly onReady?: (subscription: Subscription) => void;
   /** Called with the events between messages, when the reader comes to them by iteration or {@linkcode Subscription.take}. */
@@ -62,9 +62,9 @@ export interface Subscription extends AsyncIterable<Message>, Disposable {
   readonly label: string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
-  /** The position after everything taken, which resumes it: `<n>@<epoch>`, or `T…` on several topics. */
+  /** The position after everything taken, which resumes it, also when it has ended: `<n>@<epoch>`, or `T…` on several topics. */
   readonly cursor: string;
-  /** The position after a message it has given. */
+  /** The position after the message it has given last; of messages given together, after each of them. */
   cursorOf(message: Message): string;
   /**
    * Takes messages of one topic, or an event between messages; `undefined` if there is nothing now, `full` if what is next
@@ -98,10 +98,14 @@ export class Subscriber implements Subscription {
   readonly label: string;
   readonly #host: SubscriberHost;
   readonly #options: SubscribeOptions;
-  #feed: Feed | undefined;
+  readonly #feed: Feed;
   #ended = false;
-  /** Whether the bell has rung and the reader has not read all there was since. */
+  /** Whether there is nothing to read any more. */
+  #released = false;
+  /** Whether the bell has rung, or is about to, and the reader has not read all there was since. */
   #rung = false;
+  /** Whether the bell is to ring at the end of this turn. */
+  #called = false;
   /** Those who wait for the bell. */
   #waiting: (() => void)[] = [];
   /** When a reader that has something to read is looked after next. */
@@ -131,31 +135,42 @@ export class Subscriber implements Subscription {
     else signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** A topic it reads was made. */
+  /** See {@linkcode Feed.introduce}. */
   introduce(topic: Topic): void {
-    this.#feed?.introduce(topic);
+    this.#feed.introduce(topic);
   }
 
-  /** A topic it reads has something new from the message `from` on. Returns whether its bell is to ring. */
-  hear(topic: Topic, from: number): boolean {
-    this.#feed?.hear(topic, from);
-    return this.toRing();
+  /** See {@linkcode Feed.hear}. Returns whether its bell is to ring. */
+  hear(topic: Topic, from: number, createdMs: number): boolean {
+    // A reader that is behind in its only topic comes to it by itself. A thousand that are stuck are asked every turn.
+    if (this.#rung && !this.several) return false;
+    this.#feed.hear(topic, from, createdMs);
+    return this.#feed.readable && this.toRing();
   }
 
   /** A topic it reads, one of several, was deleted. Returns whether its bell is to ring. */
   forget(topic: Topic): boolean {
-    this.#feed?.forget(topic);
+    this.#feed.forget(topic);
     return this.toRing();
   }
 
   /** Notes that there is something to read. Returns whether its bell is to ring. */
   toRing(): boolean {
     if (this.#rung || this.#ended) return false;
-    return this.#rung = true;
+    this.#rung = true;
+    // One that has read everything since it was called is called already.
+    if (this.#called) return false;
+    return this.#called = true;
   }
 
   /** Rings the bell. */
   wake(): void {
+    this.#called = false;
+    // Somebody else who was told may have ended it.
+    if (this.#ended) return;
+    // Who reads without being told may have read all there was.
+    this.#rung = this.#feed.readable;
+    if (!this.#rung) return;
     const { onReady, stallMs } = this.#options;
     if (onReady !== undefined) surface(() => onReady(this));
     this.#ring();
@@ -166,38 +181,50 @@ export class Subscriber implements Subscription {
 
   /** Ends it if its reader has stalled. Returns whether it is to be looked after again. */
   tend(): boolean {
-    if (!this.#rung) this.#watch = undefined;
-    else if (++this.#idleChecks >= STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
+    if (!this.#rung) this.#unwatch();
+    // Who takes one message for each bell never asks whether there is more.
+    else if (!this.#feed.readable) this.#idleChecks = 0;
+    // One check more: the first may come right after the last read.
+    else if (++this.#idleChecks > STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
     return this.#watch !== undefined;
+  }
+
+  #unwatch(): void {
+    if (this.#watch !== undefined) this.#host.unwatch(this.#watch);
+    this.#watch = undefined;
   }
 
   /** Ends it; the bus has forgotten it already. */
   end(reason: EndReason): void {
     this.#ended = true;
-    if (this.#watch !== undefined) this.#host.unwatch(this.#watch);
-    this.#watch = undefined;
+    this.#unwatch();
     // The signal may outlive the subscription by far.
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const { onEnd } = this.#options;
     if (onEnd !== undefined) surface(() => onEnd(this, reason));
-    if (reason !== "drained") this.#feed = undefined;
+    if (reason !== "drained") this.#release();
     this.#ring();
   }
 
+  #release(): void {
+    if (!this.#released) this.#feed.release();
+    this.#released = true;
+  }
+
   get lag(): number {
-    return this.#feed?.lag ?? 0;
+    return this.#released ? 0 : this.#feed.lag;
   }
 
   get cursor(): string {
-    return this.#feed?.cursor ?? "";
+    return this.#feed.cursor;
   }
 
   cursorOf(message: Message): string {
-    return this.#feed?.cursorOf(message) ?? message.cursor;
+    return this.#feed.cursorOf(message);
   }
 
   read(limits: ReadLimits = {}): Delivery | "full" | undefined {
-    const delivery = this.#feed?.read(limits);
+    const delivery = this.#released ? undefined : this.#feed.read(limits);
     if (delivery === undefined) this.#rung = false;
     else if (delivery !== "full") {
       this.#idleChecks = 0;
@@ -218,7 +245,7 @@ export class Subscriber implements Subscription {
 
   close(): void {
     // One that ended when the bus drained can be read until it is closed.
-    if (this.#ended) this.#feed = undefined;
+    if (this.#ended) this.#release();
     else this.#host.unsubscribe(this, "closed");
   }
 

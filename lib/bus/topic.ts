@@ -33,10 +33,18 @@ export class Topic {
   audience: readonly ReadonlySet<Subscriber>[] = [];
   /** See {@linkcode Topic.audience}. */
   audienceVersion = -1;
+  /** How many different subscribers those are, as of `audienceCountedAt`. */
+  audienceCount = 0;
+  /** See {@linkcode Topic.audienceCount}. */
+  audienceCountedAt = -1;
   /** The first message that its audience is to be told of at the end of this turn; `undefined` if there is none. */
   newFrom: number | undefined;
+  /** When that one was created; by the end of the turn it may have been dropped. */
+  newFromMs = 0;
   /** Whether it was deleted; appends still on their way to the store then end in nothing. */
   deleted = false;
+  /** Whether somebody deleted it with what it had; one that was forgotten because it was idle had only gaps left. */
+  cleared = false;
   /** Messages and bytes that the store has been asked to append and hasn't answered for. */
   pendingMessages = 0;
   /** See {@linkcode Topic.pendingMessages}. */

@@ -81,14 +81,13 @@ export class TopicTable {
   }
 
   #make(name: string): Topic {
-    const { limits: { ttlMs, topicIdleMs }, clock, schedule, retention, fanout } = this.#parts;
+    const { limits: { ttlMs, topicIdleMs }, clock, schedule, retention } = this.#parts;
     const nowMs = clock.now();
     const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
     const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs);
     this.#topics.set(name, topic);
     retention.enter(topic);
     topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, nowMs + topicIdleMs);
-    fanout.introduce(topic);
     return topic;
   }
 

@@ -16,7 +16,7 @@ export interface WaitOptions {
 }
 
 interface WaitingPull {
-  /** Takes what there is and ends the wait with it. Returns whether there was anything. */
+  /** Takes what there is and ends the wait with it, or with what that throws. Returns whether it ended. */
   serve(): boolean;
   /** Ends the wait with an error. */
   giveUp(reason: unknown): void;
@@ -51,7 +51,13 @@ export class WaitingPulls {
     };
     const pull: WaitingPull = {
       serve() {
-        const taken = take();
+        let taken: T | undefined;
+        try {
+          taken = take();
+        } catch (error) {
+          pull.giveUp(error);
+          return true;
+        }
         if (taken === undefined) return false;
         leave();
         resolve(taken);

@@ -125,7 +125,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     const { method } = request;
     if (!KNOWN_METHODS.includes(method)) throw new BusError("unknown_method", `Unknown method ${quote(method)}`);
     const host = exposure.admitHost(head);
-    const target = targetOf(request.url, host);
+    const target = targetOf(request.url, host, method);
     if (method === "OPTIONS") return preflight(head);
     exposure.admitOrigin(head);
     if (draining?.aborted) throw new BusError("draining", "The server is shutting down");
@@ -171,13 +171,13 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     { path, query }: Target,
     info: Deno.ServeHandlerInfo<Deno.Addr>,
   ): Response | Promise<Response> {
-    const asked = readRequestOf(head, query);
+    const asked = readRequestOf(head, query, clock);
     head.route = ROUTES[asked.kind];
     switch (asked.kind) {
       case "pull":
         return pull(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
       case "browse":
-        return browse(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
+        return browse(bus, names.of(path), { ...asked, clock, signal: asked.waitMs > 0 ? request.signal : undefined });
       case "stream":
         return streams.subscribe(topicsOf(path), asked.format, { since: asked.since, label: addressOf(info) });
       case "socket": {

@@ -6,6 +6,7 @@
 
 import type { Batch, Page } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
+import type { Clock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Gap } from "../event.ts";
 import { type Message, parseCursor } from "../message.ts";
@@ -31,12 +32,20 @@ export interface PullRequest {
 export interface BrowseRequest extends PullRequest {
   /** Where to begin. */
   readonly since: Since;
+  /** What measures the wait. */
+  readonly clock: Clock;
 }
+
+const NOTHING: Batch = { messages: [] };
 
 /** Takes the next messages and answers with them. */
 export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
   const { limit, raw, waitMs, signal } = request;
-  const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal });
+  const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal }).catch((error) => {
+    // A client that leaves while it waits is no bug. Nobody reads the answer: the same as when time is up.
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    return NOTHING;
+  });
   const headers = gapHeaders(gap);
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
@@ -55,13 +64,13 @@ export async function browse(bus: MessageBus, topic: string, request: BrowseRequ
 }
 
 async function pageOf(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Page | undefined> {
-  const { since, waitMs, signal } = request;
+  const { since, waitMs } = request;
   const limit = request.raw ? 1 : request.limit;
   const page = bus.browse(topic, { since, limit });
   if (waitMs === 0 || (page !== undefined && !isNothing(page))) return page;
   // What is new then is everything from here on; `latest` would be another place by then.
   const from = page !== undefined ? parseCursor(page.next)! : since === "latest" ? { next: 0 } : since;
-  await somethingNew(bus, topic, from, waitMs, signal);
+  await somethingNew(bus, topic, { ...request, since: from });
   return bus.browse(topic, { since: from, limit });
 }
 
@@ -70,21 +79,14 @@ function isNothing({ messages, gap }: Batch): boolean {
 }
 
 /** Resolves when a topic has a message from a position on, or time is up, or the bus drains. */
-async function somethingNew(
-  bus: MessageBus,
-  topic: string,
-  since: Since,
-  waitMs: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(), waitMs);
-  const ends = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal]);
+async function somethingNew(bus: MessageBus, topic: string, request: BrowseRequest): Promise<void> {
+  const { since, waitMs, clock, signal } = request;
+  using subscription = bus.subscribe(topic, { since, signal });
+  const cancel = clock.schedule(() => subscription.close(), waitMs);
   try {
-    using subscription = bus.subscribe(topic, { since, signal: ends });
     for await (const _message of subscription) return;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 

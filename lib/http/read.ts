@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Clock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import { parseDuration } from "../wire/duration.ts";
 import { NDJSON } from "../wire/ndjson.ts";
@@ -43,15 +44,15 @@ const ALL_PARAMETERS = [...new Set(Object.values(PARAMETERS).flat())];
 const PLAIN_PULL: ReadRequest = { kind: "pull", limit: undefined, waitMs: 0, raw: false };
 
 /**
- * Reads what a `GET` asks for.
+ * Reads what a `GET` asks for; `clock` says what time a duration is counted back from.
  *
  * @throws {BusError} `unknown_parameter`, `bad_parameter` for a wrong value and for parameters that don't go together,
  * `bad_cursor`.
  */
-export function readRequestOf(head: Head, query: string | undefined): ReadRequest {
+export function readRequestOf(head: Head, query: string | undefined, clock: Clock): ReadRequest {
   if (query === undefined && head.upgrade === undefined && !mayAskForStream(head.accept)) return PLAIN_PULL;
   const given = parametersOf(query, ALL_PARAMETERS);
-  const request = interpret(head, given);
+  const request = interpret(head, given, clock);
   const known: readonly string[] = PARAMETERS[request.kind];
   const foreign = [...given.keys()].find((name) => !known.includes(name));
   if (foreign !== undefined) {
@@ -71,24 +72,26 @@ const NAMES: Readonly<Record<ReadRequest["kind"], string>> = {
   pull: "a pull",
 };
 
-function interpret(head: Head, given: ReadonlyMap<string, string>): ReadRequest {
+function interpret(head: Head, given: ReadonlyMap<string, string>, clock: Clock): ReadRequest {
   if (lists(head.upgrade, "websocket")) {
     const frames = given.get("frames");
     if (readChoice(given, "mode", ["subscribe", "publish"]) === "publish") return { kind: "publisher", frames };
-    return { kind: "socket", frames, since: beginningOf(head, given) };
+    return { kind: "socket", frames, since: beginningOf(head, given, clock) };
   }
   const format = readChoice(given, "format", ["sse", "ndjson", "raw"]);
-  if (format === "sse" || format === "ndjson") return { kind: "stream", format, since: beginningOf(head, given) };
+  if (format === "sse" || format === "ndjson") {
+    return { kind: "stream", format, since: beginningOf(head, given, clock) };
+  }
   const raw = format === "raw";
   const asksToPull = raw || given.has("limit") || given.has("wait");
   if (!asksToPull && listsType(head.accept, EVENT_STREAM)) {
-    return { kind: "stream", format: "sse", since: beginningOf(head, given) };
+    return { kind: "stream", format: "sse", since: beginningOf(head, given, clock) };
   }
   if (!asksToPull && listsType(head.accept, NDJSON)) {
-    return { kind: "stream", format: "ndjson", since: beginningOf(head, given) };
+    return { kind: "stream", format: "ndjson", since: beginningOf(head, given, clock) };
   }
   const waitMs = readWait(given);
-  const since = sinceOf(given);
+  const since = sinceOf(given, clock);
   if (raw && given.has("limit")) throw new BusError("bad_parameter", "Bad query: format=raw doesn't go with limit");
   if (since !== undefined) return { kind: "browse", since, waitMs, raw, limit: readLimit(given, MAX_BROWSED) };
   return { kind: "pull", waitMs, raw, limit: readLimit(given, MAX_PULLED) };
@@ -99,22 +102,22 @@ function mayAskForStream(accept: string | undefined): boolean {
   return accept !== undefined && accept !== "*/*" && accept !== "application/json";
 }
 
-function beginningOf(head: Head, given: ReadonlyMap<string, string>): Since {
-  const since = sinceOf(given);
+function beginningOf(head: Head, given: ReadonlyMap<string, string>, clock: Clock): Since {
+  const since = sinceOf(given, clock);
   if (head.lastEventId === undefined) return since ?? "latest";
   const resume = parseResume(head.lastEventId);
   if (resume === undefined) throw new BusError("bad_cursor", `Bad Last-Event-ID ${quote(head.lastEventId)}`);
   return resume;
 }
 
-function sinceOf(given: ReadonlyMap<string, string>): Since | undefined {
+function sinceOf(given: ReadonlyMap<string, string>, clock: Clock): Since | undefined {
   const index = given.get("index");
   const text = given.get("since") ?? index;
   if (text === undefined) return undefined;
   if (given.has("since") && index !== undefined) {
     throw new BusError("bad_parameter", "Bad query: index is another name of since, and both are given");
   }
-  const since = parseSince(text, Date.now());
+  const since = parseSince(text, clock.now());
   if (since === undefined) throw new BusError("bad_cursor", `Bad value of "since": ${quote(text)}`);
   return since;
 }

@@ -25,7 +25,7 @@ const MAX_TARGET_LENGTH = 8192;
  * @throws {BusError} `bad_target` if the target names another authority than `Host`, is not a path, or has a fragment;
  * `target_too_long`.
  */
-export function targetOf(url: string, host: string): Target {
+export function targetOf(url: string, host: string, method: string): Target {
   const start = url.indexOf("//") + 2;
   const at = start + host.length;
   if (!url.startsWith(host, start) || url.charCodeAt(at) !== 0x2f /* / */) {
@@ -35,7 +35,10 @@ export function targetOf(url: string, host: string): Target {
     throw new BusError("target_too_long", `Bad request target: longer than ${MAX_TARGET_LENGTH} bytes`);
   }
   const target = url.slice(at);
-  if (target === "/*" || target.includes("#")) throw new BusError("bad_target", `Bad request target ${quote(target)}`);
+  // The platform makes a path of the asterisk that asks about the server as a whole, and only OPTIONS may ask for it.
+  if ((target === "/*" && method === "OPTIONS") || target.includes("#")) {
+    throw new BusError("bad_target", `Bad request target ${quote(target)}`);
+  }
   const mark = target.indexOf("?");
   return mark < 0 ? { path: target, query: undefined } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
 }

@@ -51,7 +51,8 @@ export function parseResume(text: string): Position | { readonly createdMs: numb
 
 /** The position of a reader of several topics: everything created before this time has been given. */
 export function formatTimeCursor(createdMs: number): string {
-  return `T${createdMs.toString(36)}`;
+  // Programs may ask for times that no message has.
+  return `T${Math.max(Math.floor(createdMs), 0).toString(36)}`;
 }
 
 function wholeNumber<T>(digits: string, use: (value: number) => T): T | undefined {

@@ -63,6 +63,13 @@ export class LaterStore implements Store {
     return { topics: this.#logs.size, messages: [...this.#logs.values()].reduce((sum, log) => sum + log.length, 0) };
   }
 
+  /** Answers the question that waits longest, if any; what follows from it happens in microtasks. */
+  answerFirst(): boolean {
+    const question = this.#questions.shift();
+    question?.answer();
+    return question !== undefined;
+  }
+
   /** Answers the question that waits longest; what follows from it has happened when this resolves. */
   async answer(): Promise<void> {
     this.#questions.shift()!.answer();

@@ -44,6 +44,9 @@ Deno.test("MessageBus.publish shows nothing before the store has answered", asyn
   const { bus, store, clock } = setUp();
   let bells = 0;
   const subscription = bus.subscribe("foo", { onReady: () => bells++ });
+  clock.flush();
+  assertEquals({ bells, next: subscription.take() }, { bells: 1, next: undefined });
+  bells = 0;
   const receipt = bus.publish("foo", ["a", "b"]);
   clock.flush();
   assertEquals({ bells, next: subscription.take(), pulled: await bus.pull("foo") }, {

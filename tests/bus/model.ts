@@ -5,50 +5,103 @@
  */
 
 import type { Limits } from "../../lib/bus/limits.ts";
+import type { EndReason } from "../../lib/bus/subscription.ts";
+import type { Gap } from "../../lib/event.ts";
 import { assert } from "../deps.ts";
 
-/** A retained message of the model. */
+/** A message of the model. */
 export interface ModelMessage {
   readonly id: number;
   readonly payload: string;
   readonly createdMs: number;
+  /** What it counts as: its envelope and 128. */
   readonly bytes: number;
+  lost?: "expired" | "dropped";
 }
 
 /** A topic of the model. */
 export interface ModelTopic {
   readonly name: string;
   readonly createdMs: number;
-  readonly log: ModelMessage[];
-  next: number;
+  /** Every message it ever had, by its id. */
+  readonly all: ModelMessage[];
   /** The next id that the queue wants. */
   queue: number;
-  acceptedMs: number;
   usedMs: number;
-  /** Whether the bells of its readers are to ring when the turn ends. */
-  dirty: boolean;
 }
 
 /** A subscription of the model. */
 export interface ModelSubscription {
-  readonly name: string;
-  /** What it reads; `undefined` until its topic is made, and after it ended. */
-  topic: ModelTopic | undefined;
-  next: number;
-  ended: boolean;
+  /** Names and patterns, separated by commas. */
+  readonly pattern: string;
+  readonly stallMs: number | undefined;
+  /** The next id that it wants of a topic; 0 of one made later. */
+  readonly wanted: Map<ModelTopic, number>;
+  /** Of several topics those that have something that it has not read, forgotten ones too. */
+  readonly unread: Set<ModelTopic>;
+  /** What it is to be told before anything else, and its cursor until then. */
+  readonly missing: Gap[];
+  readonly sinceCursor: string;
+  readonly deleted: string[];
+  /** Of a single topic the id, of several the time, after which it has caught up; `undefined` when it was told. */
+  replayEnd: number | undefined;
+  /** The cursor of one to several topics when nothing is left to read. */
+  readUntilMs: number;
+  ended: EndReason | undefined;
+  lastCursor: string;
+  /** Whether its bell has rung and it has not read all there was since. */
+  rung: boolean;
   /** How often its bell has rung. */
   bells: number;
+  /** When its bell has rung last. */
+  rungMs: number;
+  /** When it last read, or had something to read first. */
+  idleSinceMs: number;
 }
 
-/** Where a subscription of the model begins; a position is an id relative to the end of the log. */
-export type ModelSince = "latest" | "earliest" | { readonly next: number; readonly sameEpoch: boolean };
+/** Where a reader of the model begins. */
+export type ModelSince =
+  | "latest"
+  | "earliest"
+  | { readonly next: number; readonly epoch?: string }
+  | { readonly last: number }
+  | { readonly createdMs: number };
+
+/** What a subscription of the model gives next. */
+export type ModelDelivery =
+  | { readonly event: "messages"; readonly topic: string; readonly messages: readonly ModelMessage[] }
+  | ({ readonly event: "gap"; readonly cursor: string } & Gap)
+  | { readonly event: "caught-up"; readonly cursor: string }
+  | { readonly event: "deleted"; readonly cursor: string; readonly topic: string };
+
+/** How much a reader of the model takes at once. */
+export interface ModelReadLimits {
+  readonly maxMessages?: number;
+  readonly maxBytes?: number;
+}
+
+/** Messages of the model, and what is missing before them. */
+export interface ModelBatch {
+  readonly messages: readonly ModelMessage[];
+  readonly gap: Gap | undefined;
+}
+
+/** A pull of the model that waits, or has waited. */
+export interface ModelWait {
+  readonly name: string;
+  readonly limit: number;
+  readonly dueMs: number;
+  answer: ModelBatch | "aborted" | undefined;
+}
 
 /** The reference for {@linkcode MessageBus}. */
 export class Model {
   readonly limits: Limits;
+  readonly startedMs: number;
   nowMs: number;
   readonly topics: Map<string, ModelTopic> = new Map();
   readonly subscriptions: ModelSubscription[] = [];
+  readonly waits: ModelWait[] = [];
   /** What the bus says it dropped for a limit, which decides between topics of which the model may drop either. */
   readonly drops: string[] = [];
   published = 0;
@@ -57,11 +110,13 @@ export class Model {
   expired = 0;
   dropped = 0;
   #lastCreatedMs = 0;
+  /** The topics that got something in this turn. */
+  readonly #news = new Set<string>();
 
   /** Makes an empty one. */
   constructor(limits: Limits, nowMs: number) {
     this.limits = limits;
-    this.nowMs = nowMs;
+    this.startedMs = this.nowMs = nowMs;
   }
 
   /** Publishes; returns the error code, or undefined. */
@@ -71,7 +126,7 @@ export class Model {
     if (old === undefined && this.topics.size >= maxTopics) return "too_many_topics";
     const topic = old ?? this.#newTopic(name);
     this.#expire(topic);
-    const messages = payloads.map((payload, i) => this.#message(topic, topic.next + i, payload));
+    const messages = payloads.map((payload, i) => this.#message(topic, topic.all.length + i, payload));
     if (payloads.some((payload) => new TextEncoder().encode(payload).length > maxPayloadBytes)) return "too_large";
     if (discard === "new") {
       const kept = unpulled(topic);
@@ -86,105 +141,312 @@ export class Model {
     if (old === undefined) {
       this.#lastCreatedMs = topic.createdMs;
       this.topics.set(name, topic);
-      for (const subscription of this.#readersOf(name)) Object.assign(subscription, { topic, next: 0 });
     }
-    topic.acceptedMs = Math.max(topic.acceptedMs, this.nowMs);
+    for (const subscription of this.readersOf(name)) {
+      this.#noteNews(subscription);
+      if (isSeveral(subscription.pattern)) subscription.unread.add(topic);
+    }
     for (const message of messages) {
       this.#makeRoom(topic, message.bytes);
-      topic.log.push({ ...message, createdMs: topic.acceptedMs });
-      topic.next++;
+      topic.all.push(message);
       this.published++;
     }
-    topic.dirty ||= this.#readersOf(name).length > 0;
+    this.#news.add(name);
     return undefined;
   }
 
   /** Pulls. */
-  get(name: string): ModelMessage | undefined {
+  pull(name: string, limit: number, maxBytes = Infinity): ModelBatch {
     const topic = this.topics.get(name);
-    if (topic === undefined) return undefined;
+    if (topic === undefined) return { messages: [], gap: undefined };
     topic.usedMs = this.nowMs;
     this.#expire(topic);
-    const message = unpulled(topic)[0];
-    if (message === undefined) return undefined;
-    topic.queue = message.id + 1;
-    this.pulled++;
-    return message;
+    const gap = gapAt(topic, topic.queue);
+    const messages = within(unpulled(topic).slice(0, limit), maxBytes);
+    topic.queue = messages.at(-1) === undefined ? Math.max(topic.queue, firstOf(topic)) : messages.at(-1)!.id + 1;
+    this.pulled += messages.length;
+    return { messages, gap };
   }
 
-  /** Subscribes. */
-  subscribe(name: string, since: ModelSince): void {
+  /** Pulls, and waits if there is nothing. */
+  wait(name: string, limit: number, waitMs: number): ModelWait {
+    const wait: ModelWait = { name, limit, dueMs: this.nowMs + waitMs, answer: undefined };
+    this.waits.push(wait);
+    this.#serve(wait);
+    return wait;
+  }
+
+  /** Gives up a pull that waits. */
+  abort(wait: ModelWait): void {
+    if (isWaiting(wait)) wait.answer = "aborted";
+  }
+
+  /** Looks at messages. */
+  browse(name: string, since: ModelSince, limit: number, maxBytes: number): ModelBatch & { next: string } | undefined {
     const topic = this.topics.get(name);
-    let next = 0;
-    if (topic !== undefined) {
-      next = firstOf(topic);
-      if (since === "latest") next = topic.next;
-      else if (since !== "earliest" && since.sameEpoch && since.next <= topic.next) next = since.next;
-    }
-    const subscription = { name, topic, next, ended: false, bells: 0 };
-    this.subscriptions.push(subscription);
-    if (topic !== undefined) topic.dirty ||= next < topic.next;
+    if (topic === undefined) return undefined;
+    const { wanted, gap } = this.#startOf(topic, since);
+    const messages = within(retained(topic).filter(({ id }) => id >= wanted).slice(0, limit), maxBytes);
+    const next = messages.length > 0 ? messages.at(-1)!.id + 1 : Math.max(wanted, firstOf(topic));
+    return { messages, gap: gap ?? gapAt(topic, wanted), next: cursorAt(topic, next) };
   }
 
-  /** Takes the next message of a subscription. */
-  take(subscription: ModelSubscription): ModelMessage | undefined {
-    const { topic } = subscription;
-    if (topic === undefined || subscription.ended) return undefined;
-    this.#expire(topic);
-    const message = topic.log.find(({ id }) => id >= subscription.next);
-    if (message === undefined) return undefined;
-    subscription.next = message.id + 1;
-    this.delivered++;
-    return message;
+  /** Subscribes; returns the error code, or undefined. */
+  subscribe(pattern: string, since: ModelSince, stallMs: number | undefined): string | undefined {
+    const several = isSeveral(pattern);
+    if (several && typeof since === "object" && "next" in since) return "bad_cursor";
+    const subscription: ModelSubscription = {
+      pattern,
+      stallMs,
+      wanted: new Map(),
+      unread: new Set(),
+      missing: [],
+      sinceCursor: cursorOfSince(since),
+      deleted: [],
+      replayEnd: several ? -Infinity : 0,
+      readUntilMs: this.nowMs,
+      ended: undefined,
+      lastCursor: "",
+      rung: false,
+      bells: 0,
+      rungMs: this.nowMs,
+      idleSinceMs: this.nowMs,
+    };
+    const topics = [...this.topics.values()].filter(({ name }) => matches(pattern, name));
+    const tooOld = typeof since === "object" && "createdMs" in since && since.createdMs < this.startedMs;
+    if (several && tooOld) subscription.missing.push({ topic: pattern, from: null, to: null, reason: "reset" });
+    for (const topic of topics) {
+      // Of several topics a time from before the bus began is told once, and of each what it has lost.
+      const { wanted, gap } = this.#startOf(topic, since, several ? -Infinity : this.startedMs);
+      subscription.wanted.set(topic, wanted);
+      if (gap !== undefined) subscription.missing.push(gap);
+      const unread = retained(topic).filter(({ id }) => id >= wanted);
+      if (!several) subscription.replayEnd = topic.all.length;
+      else if (unread.length > 0) {
+        subscription.unread.add(topic);
+        subscription.replayEnd = Math.max(subscription.replayEnd!, unread.at(-1)!.createdMs);
+      }
+    }
+    if (!several && topics.length === 0) {
+      const elsewhere = typeof since === "object" && "next" in since && (since.next > 0 || since.epoch !== undefined);
+      if (elsewhere || tooOld) subscription.missing.push({ topic: pattern, from: null, to: null, reason: "reset" });
+    }
+    this.subscriptions.push(subscription);
+    return undefined;
+  }
+
+  /** Reads; which topic's turn it is among several with messages of the same time, the bus has decided. */
+  read(
+    subscription: ModelSubscription,
+    limits: ModelReadLimits,
+    chosen: string | undefined,
+  ): ModelDelivery | "full" | undefined {
+    if (subscription.ended !== undefined) return undefined;
+    const delivery = this.#next(subscription, limits, chosen);
+    if (delivery === undefined) subscription.rung = false;
+    else if (delivery !== "full") subscription.idleSinceMs = this.nowMs;
+    if (typeof delivery === "object" && delivery.event === "messages") this.delivered += delivery.messages.length;
+    return delivery;
   }
 
   /** How many retained messages lie ahead of a subscription. */
   lag(subscription: ModelSubscription): number {
-    const { topic } = subscription;
-    if (topic === undefined || subscription.ended) return 0;
-    this.#expire(topic);
-    return topic.log.filter(({ id }) => id >= subscription.next).length;
+    if (subscription.ended !== undefined) return 0;
+    const topics = this.#unreadOf(subscription);
+    return topics.flatMap((topic) => retained(topic).filter(({ id }) => id >= wantedOf(subscription, topic))).length;
   }
 
-  /** Closes a subscription. */
-  close(subscription: ModelSubscription): void {
-    if (subscription.ended) return;
-    subscription.ended = true;
-    if (subscription.topic !== undefined && this.#readersOf(subscription.name).length === 0) {
-      subscription.topic.usedMs = this.nowMs;
+  /** The position of a subscription. */
+  cursor(subscription: ModelSubscription): string {
+    if (subscription.ended !== undefined) return subscription.lastCursor;
+    if (subscription.missing.length > 0) return subscription.sinceCursor;
+    if (isSeveral(subscription.pattern)) {
+      const [oldest = subscription.readUntilMs] = this.#unreadOf(subscription)
+        .map((topic) => nextMsOf(subscription, topic)).sort((a, b) => a - b);
+      return timeCursor(oldest);
+    }
+    const topic = this.topics.get(subscription.pattern);
+    return topic === undefined ? "0" : cursorAt(topic, wantedOf(subscription, topic));
+  }
+
+  /** Whether there is something that a subscription could read. */
+  isUnread(subscription: ModelSubscription): boolean {
+    const { missing, deleted, replayEnd } = subscription;
+    return missing.length + deleted.length + this.#unreadOf(subscription).length > 0 || replayEnd !== undefined;
+  }
+
+  /** Ends a subscription. */
+  end(subscription: ModelSubscription, reason: EndReason): void {
+    if (subscription.ended !== undefined) return;
+    subscription.lastCursor = this.cursor(subscription);
+    subscription.ended = reason;
+    for (const item of subscription.pattern.split(",")) {
+      const topic = this.topics.get(item);
+      if (topic !== undefined) topic.usedMs = this.nowMs;
     }
   }
 
   /** Deletes a topic; returns whether there was one. */
   delete(name: string): boolean {
-    for (const subscription of this.topics.has(name) ? this.#readersOf(name) : []) subscription.ended = true;
-    return this.topics.delete(name);
+    const topic = this.topics.get(name);
+    if (topic === undefined) return false;
+    for (const subscription of this.readersOf(name)) {
+      if (!isSeveral(subscription.pattern)) this.end(subscription, "deleted");
+      else {
+        this.#noteNews(subscription);
+        subscription.unread.delete(topic);
+        subscription.deleted.push(name);
+      }
+    }
+    this.topics.delete(name);
+    return true;
   }
 
-  /** Lets time pass, in steps in which everything happens that is due. */
-  tick(ms: number): void {
+  /** Lets time pass, in steps in which everything happens that is due; subscriptions stall when the bus says so. */
+  tick(ms: number, stalls: readonly { readonly subscription: ModelSubscription; readonly atMs: number }[]): void {
     for (let i = 0; i < ms; i++) {
       this.nowMs++;
+      for (const { subscription, atMs } of stalls) if (atMs === this.nowMs) this.end(subscription, "stalled");
       for (const topic of this.topics.values()) {
         this.#expire(topic);
-        if (topic.log.length > 0) continue;
-        if (this.#readersOf(topic.name).length > 0) topic.usedMs = this.nowMs;
+        if (retained(topic).length > 0) continue;
+        if (this.#isNamed(topic.name)) topic.usedMs = this.nowMs;
         if (this.nowMs >= topic.usedMs + this.limits.topicIdleMs) this.topics.delete(topic.name);
       }
     }
+    const due = this.waits.filter((wait) => isWaiting(wait) && wait.dueMs <= this.nowMs);
+    for (const wait of due.sort((a, b) => a.dueMs - b.dueMs)) wait.answer = this.pull(wait.name, 0);
   }
 
   /** Ends the turn. */
   flush(): void {
     for (const subscription of this.subscriptions) {
-      if (subscription.topic?.dirty && !subscription.ended) subscription.bells++;
+      if (subscription.ended !== undefined || subscription.rung || !this.isUnread(subscription)) continue;
+      subscription.rung = true;
+      subscription.bells++;
+      subscription.rungMs = this.nowMs;
     }
-    for (const topic of this.topics.values()) topic.dirty = false;
+    for (const wait of this.waits) if (isWaiting(wait) && this.#news.has(wait.name)) this.#serve(wait);
+    this.#news.clear();
+  }
+
+  /** The subscriptions to a topic. */
+  readersOf(name: string): ModelSubscription[] {
+    return this.subscriptions.filter(({ pattern, ended }) => ended === undefined && matches(pattern, name));
+  }
+
+  #isNamed(name: string): boolean {
+    return this.readersOf(name).some(({ pattern }) => pattern.split(",").includes(name));
+  }
+
+  #serve(wait: ModelWait): void {
+    const topic = this.topics.get(wait.name);
+    if (topic === undefined) return;
+    topic.usedMs = this.nowMs;
+    this.#expire(topic);
+    if (unpulled(topic).length > 0) wait.answer = this.pull(wait.name, wait.limit);
+  }
+
+  #noteNews(subscription: ModelSubscription): void {
+    if (!this.isUnread(subscription)) subscription.idleSinceMs = this.nowMs;
+  }
+
+  /** The topics that have something that a subscription has not read, lost or not. */
+  #unreadOf(subscription: ModelSubscription): ModelTopic[] {
+    if (isSeveral(subscription.pattern)) return [...subscription.unread];
+    const topic = this.topics.get(subscription.pattern);
+    return topic !== undefined && wantedOf(subscription, topic) < topic.all.length ? [topic] : [];
+  }
+
+  #startOf(topic: ModelTopic, since: ModelSince, startedMs = this.startedMs): { wanted: number; gap?: Gap } {
+    this.#expire(topic);
+    const { name, all } = topic;
+    const first = firstOf(topic);
+    const reset: Gap = { topic: name, from: null, to: first === 0 ? null : first - 1, reason: "reset" };
+    if (since === "latest") return { wanted: all.length };
+    if (since === "earliest") return { wanted: first };
+    if ("last" in since) return { wanted: Math.max(first, all.length - since.last) };
+    if ("next" in since) {
+      const known = (since.epoch ?? epochOf(topic)) === epochOf(topic) && since.next <= all.length;
+      return known ? { wanted: since.next } : { wanted: first, gap: reset };
+    }
+    const wanted = all.filter(({ createdMs }) => createdMs >= since.createdMs);
+    const start = wanted.find(({ lost }) => lost === undefined)?.id ?? all.length;
+    if (since.createdMs < startedMs) return { wanted: start, gap: reset };
+    const lost = wanted.filter(({ lost }) => lost !== undefined);
+    if (lost.length === 0) return { wanted: start };
+    return { wanted: start, gap: { topic: name, from: null, to: first - 1, reason: reasonOf(lost) } };
+  }
+
+  #next(
+    subscription: ModelSubscription,
+    limits: ModelReadLimits,
+    chosen: string | undefined,
+  ): ModelDelivery | "full" | undefined {
+    const missing = subscription.missing.shift();
+    if (missing !== undefined) return { event: "gap", cursor: this.cursor(subscription), ...missing };
+    const deleted = subscription.deleted.shift();
+    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor(subscription), topic: deleted };
+    const several = isSeveral(subscription.pattern);
+    const unread = this.#unreadOf(subscription);
+    const oldestMs = Math.min(...unread.map((topic) => nextMsOf(subscription, topic)));
+    const candidates = unread.filter((topic) => nextMsOf(subscription, topic) === oldestMs);
+    const topic = candidates.find(({ name }) => !several || name === chosen) ??
+      candidates.find((topic) => gapAt(topic, wantedOf(subscription, topic)) === undefined) ?? candidates[0];
+    if (topic !== undefined) {
+      this.#expire(topic);
+      const gap = gapAt(topic, wantedOf(subscription, topic));
+      if (gap !== undefined) {
+        this.#moveTo(subscription, topic, gap.to! + 1);
+        return { event: "gap", cursor: this.cursor(subscription), ...gap };
+      }
+    }
+    const { replayEnd } = subscription;
+    if (replayEnd !== undefined) {
+      const own = this.topics.get(subscription.pattern);
+      const caughtUp = several
+        ? oldestMs > replayEnd
+        : (own === undefined ? 0 : wantedOf(subscription, own)) >= replayEnd;
+      if (several && topic === undefined) subscription.readUntilMs = this.nowMs;
+      if (caughtUp) {
+        subscription.replayEnd = undefined;
+        return { event: "caught-up", cursor: this.cursor(subscription) };
+      }
+    }
+    if (topic === undefined) {
+      subscription.readUntilMs = this.nowMs;
+      return undefined;
+    }
+    const othersMs = Math.min(
+      ...unread.filter((other) => other !== topic).map((other) => nextMsOf(subscription, other)),
+    );
+    const { maxMessages = 1000, maxBytes = Infinity } = limits;
+    const run = within(
+      retained(topic).filter(({ id }) => id >= wantedOf(subscription, topic)).slice(0, maxMessages),
+      64 * 1024,
+    );
+    const messages: ModelMessage[] = [];
+    let bytes = 0;
+    for (const message of run) {
+      bytes += lineBytes(message);
+      if (bytes > maxBytes || message.createdMs > othersMs) break;
+      messages.push(message);
+    }
+    if (messages.length === 0) return "full";
+    const { id, createdMs } = messages.at(-1)!;
+    this.#moveTo(subscription, topic, id + 1);
+    subscription.readUntilMs = Math.max(subscription.readUntilMs, createdMs);
+    return { event: "messages", topic: topic.name, messages };
+  }
+
+  #moveTo(subscription: ModelSubscription, topic: ModelTopic, wanted: number): void {
+    subscription.wanted.set(topic, wanted);
+    if (wanted === topic.all.length) subscription.unread.delete(topic);
   }
 
   #newTopic(name: string): ModelTopic {
     const createdMs = Math.max(this.nowMs, this.#lastCreatedMs + 1);
-    return { name, createdMs, log: [], next: 0, queue: 0, acceptedMs: this.nowMs, usedMs: this.nowMs, dirty: false };
+    return { name, createdMs, all: [], queue: 0, usedMs: this.nowMs };
   }
 
   #message(topic: ModelTopic, id: number, payload: string): ModelMessage {
@@ -199,14 +461,12 @@ export class Model {
     return { id, payload, createdMs: this.nowMs, bytes: new TextEncoder().encode(envelope).length + 128 };
   }
 
-  #readersOf(name: string): ModelSubscription[] {
-    return this.subscriptions.filter((subscription) => subscription.name === name && !subscription.ended);
-  }
-
   #expire(topic: ModelTopic): void {
     const { ttlMs } = this.limits;
-    while (ttlMs > 0 && topic.log.length > 0 && topic.log[0]!.createdMs + ttlMs <= this.nowMs) {
-      topic.log.shift();
+    if (ttlMs === 0) return;
+    for (const message of retained(topic)) {
+      if (message.createdMs + ttlMs > this.nowMs) break;
+      message.lost = "expired";
       topic.usedMs = this.nowMs;
       this.expired++;
     }
@@ -214,32 +474,92 @@ export class Model {
 
   #makeRoom(topic: ModelTopic, bytes: number): void {
     const { maxMessages, maxTopicBytes, maxMemoryBytes } = this.limits;
-    while (topic.log.length > 0 && (topic.log.length >= maxMessages || sum(topic.log) + bytes > maxTopicBytes)) {
+    for (let kept = retained(topic); kept.length > 0; kept = retained(topic)) {
+      if (kept.length < maxMessages && sum(kept) + bytes <= maxTopicBytes) break;
       this.#drop(topic);
     }
-    while (sum([...this.topics.values()].flatMap(({ log }) => log)) + bytes > maxMemoryBytes) {
+    while (sum([...this.topics.values()].flatMap(retained)) + bytes > maxMemoryBytes) {
       const most = Math.max(...[...this.topics.values()].map((topic) => this.#droppable(topic)));
       if (most === 0) break;
       const candidates = [...this.topics.values()].filter((topic) => this.#droppable(topic) === most);
       const chosen = candidates.find(({ name }) => name === this.drops[0]);
       assert(chosen !== undefined, `${this.drops[0]} was dropped from, not ${candidates.map(({ name }) => name)}`);
       this.#drop(chosen);
-      if (chosen.log.length === 0) chosen.usedMs = this.nowMs;
+      if (retained(chosen).length === 0) chosen.usedMs = this.nowMs;
     }
   }
 
   #droppable(topic: ModelTopic): number {
-    return this.limits.discard === "old" ? sum(topic.log) : sum(topic.log) - sum(unpulled(topic));
+    return this.limits.discard === "old" ? sum(retained(topic)) : sum(retained(topic)) - sum(unpulled(topic));
   }
 
   #drop(topic: ModelTopic): void {
-    const message = topic.log.shift()!;
+    const message = retained(topic)[0]!;
     assert(this.limits.discard === "old" || message.id < topic.queue, "dropped though nobody had pulled it");
     assert(this.drops.shift() === topic.name, `the bus dropped nothing from ${topic.name}`);
+    message.lost = "dropped";
     this.dropped++;
   }
 }
 
-const unpulled = ({ log, queue }: ModelTopic) => log.filter(({ id }) => id >= queue);
-const firstOf = ({ log, next }: ModelTopic) => log[0]?.id ?? next;
-const sum = (messages: readonly ModelMessage[]) => messages.reduce((sum, { bytes }) => sum + bytes, 0);
+/** The messages that a topic retains. */
+export function retained({ all }: ModelTopic): ModelMessage[] {
+  return all.filter(({ lost }) => lost === undefined);
+}
+
+/** Those of them that the queue has not handed out. */
+export function unpulled(topic: ModelTopic): ModelMessage[] {
+  return retained(topic).filter(({ id }) => id >= topic.queue);
+}
+
+/** Whether a subscription is to several topics. */
+export function isSeveral(pattern: string): boolean {
+  return pattern.includes(",") || pattern.includes("*");
+}
+
+/** Whether a pull waits still. */
+export function isWaiting({ answer }: ModelWait): boolean {
+  return answer === undefined;
+}
+
+/** What messages count as. */
+export const sum = (messages: readonly ModelMessage[]): number => messages.reduce((sum, { bytes }) => sum + bytes, 0);
+
+const firstOf = (topic: ModelTopic) => retained(topic)[0]?.id ?? topic.all.length;
+const epochOf = (topic: ModelTopic) => topic.createdMs.toString(36);
+const cursorAt = (topic: ModelTopic, next: number) => `${next}@${epochOf(topic)}`;
+const timeCursor = (createdMs: number) => `T${createdMs.toString(36)}`;
+const wantedOf = ({ wanted }: ModelSubscription, topic: ModelTopic) => wanted.get(topic) ?? 0;
+const lineBytes = ({ bytes }: ModelMessage) => bytes - 128 + 1;
+const reasonOf = (lost: readonly ModelMessage[]) => lost.some(({ lost }) => lost === "dropped") ? "dropped" : "expired";
+
+/** When the next message was created that a subscription wants of a topic, lost or not. */
+function nextMsOf(subscription: ModelSubscription, topic: ModelTopic): number {
+  return topic.all[wantedOf(subscription, topic)]!.createdMs;
+}
+
+function gapAt(topic: ModelTopic, wanted: number): Gap | undefined {
+  const lost = topic.all.slice(wanted).filter(({ lost }) => lost !== undefined);
+  if (lost.length === 0) return undefined;
+  return { topic: topic.name, from: wanted, to: lost.at(-1)!.id, reason: reasonOf(lost) };
+}
+
+/** The first of messages, as far as they fit; one in any case. */
+function within(messages: readonly ModelMessage[], maxBytes: number): ModelMessage[] {
+  return messages.filter((_, i) =>
+    i === 0 || messages.slice(0, i + 1).reduce((n, m) => n + lineBytes(m), 0) <= maxBytes
+  );
+}
+
+function cursorOfSince(since: ModelSince): string {
+  if (typeof since === "string" || "last" in since) return "";
+  if ("createdMs" in since) return timeCursor(since.createdMs);
+  return since.epoch === undefined ? `${since.next}` : `${since.next}@${since.epoch}`;
+}
+
+function matches(pattern: string, name: string): boolean {
+  return pattern.split(",").some((item) => {
+    const segments = item.split("/").map((segment) => segment === "**" ? ".+" : segment === "*" ? "[^/]+" : segment);
+    return new RegExp(`^${segments.join("/")}$`).test(name);
+  });
+}

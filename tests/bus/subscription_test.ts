@@ -137,13 +137,82 @@ Deno.test("Subscription.onReady is called once however many messages a turn brin
 Deno.test("Subscription.onReady is called in every turn that brings messages, and in no other", () => {
   const { bus, clock } = setUp();
   let bells = 0;
-  bus.subscribe("foo", { onReady: () => bells++ });
+  bus.subscribe("foo", {
+    onReady: (subscription) => {
+      bells++;
+      drainOf(subscription);
+    },
+  });
   bus.put("foo", "a");
   clock.flush();
   clock.flush();
   assertEquals(bells, 1);
   bus.put("foo", "b");
   bus.put("bar", "other topic");
+  clock.flush();
+  assertEquals(bells, 2);
+});
+
+Deno.test("Subscription.onReady is not called again before the reader has read all there was", () => {
+  const { bus, clock } = setUp();
+  let bells = 0;
+  const subscription = bus.subscribe("foo", { onReady: () => bells++ });
+  clock.flush();
+  subscription.take();
+  for (const payload of ["a", "b", "c"]) {
+    bus.put("foo", payload);
+    clock.flush();
+  }
+  assertEquals(bells, 2);
+  // One of three is read, and then all of them.
+  subscription.take();
+  bus.put("foo", "d");
+  clock.flush();
+  assertEquals(bells, 2);
+  drainOf(subscription);
+  bus.put("foo", "e");
+  clock.flush();
+  assertEquals(bells, 3);
+});
+
+Deno.test("Subscription.onReady is called once in the turn in which it began, however often it was read before", () => {
+  const { bus, clock } = setUp();
+  for (const topics of ["foo", "foo,bar"]) {
+    let bells = 0;
+    const subscription = bus.subscribe(topics, { onReady: () => bells++ });
+    assertEquals(drainOf(subscription), []);
+    bus.put("foo", "a");
+    clock.flush();
+    assertEquals(bells, 1);
+  }
+});
+
+Deno.test("Subscription.onReady is not called for what was read before the bell", () => {
+  const { bus, clock } = setUp();
+  let bells = 0;
+  const subscription = bus.subscribe("foo", { onReady: () => bells++ });
+  clock.flush();
+  drainOf(subscription);
+  bus.put("foo", "a");
+  assertEquals(drainOf(subscription), ["a"]);
+  clock.flush();
+  assertEquals(bells, 1);
+});
+
+Deno.test("Subscription.onReady is not called in the middle of a turn in which somebody subscribes to several topics", () => {
+  const { bus, clock } = setUp();
+  let bells = 0;
+  bus.subscribe("foo", {
+    onReady: (subscription) => {
+      bells++;
+      drainOf(subscription);
+    },
+  });
+  clock.flush();
+  bus.put("foo", "a");
+  bus.subscribe("*");
+  assertEquals(bells, 1);
+  bus.put("foo", "b");
   clock.flush();
   assertEquals(bells, 2);
 });
@@ -158,10 +227,13 @@ Deno.test("Subscription.onReady is called at the start if the log has something 
   assertEquals(got, ["a"]);
 });
 
-Deno.test("Subscription.onReady is not called at the start if there is nothing ahead", () => {
+Deno.test("Subscription.onReady is called at the start to read caught-up, also if there is nothing ahead", () => {
   const { bus, clock } = setUp();
   bus.put("foo", "a");
-  bus.subscribe("foo", { onReady: () => assertEquals("called", "not called") });
+  const deliveries: unknown[] = [];
+  bus.subscribe("foo", { onReady: (subscription) => deliveries.push(subscription.read(), subscription.read()) });
+  clock.flush();
+  assertEquals(deliveries, [{ event: "caught-up", cursor: bus.topic("foo")?.cursor }, undefined]);
   clock.flush();
   assertEquals(clock.deferred, 0);
 });
@@ -205,21 +277,22 @@ Deno.test("Subscription.onReady may close its own and other subscriptions", () =
 Deno.test("Subscription.onReady that throws surfaces as uncaught, and all others are told", async () => {
   const { bus, clock } = setUp();
   const told: string[] = [];
+  const tell = (subscription: Subscription) => told.push(...drainOf(subscription));
   bus.subscribe("a", {
     onReady: () => {
       throw new Error("a reader's bug");
     },
   });
-  bus.subscribe("a", { onReady: () => told.push("a") });
-  bus.subscribe("b", { onReady: () => told.push("b") });
-  bus.put("a", "hi");
-  bus.put("b", "hi");
+  bus.subscribe("a", { onReady: tell });
+  bus.subscribe("b", { onReady: tell });
+  bus.put("a", "to a");
+  bus.put("b", "to b");
   const errors = await uncaughtOf(() => clock.flush());
   assertEquals(errors.map((error) => (error as Error).message), ["a reader's bug"]);
-  assertEquals(told, ["a", "b"]);
-  bus.put("b", "hi");
+  assertEquals(told, ["to a", "to b"]);
+  bus.put("b", "again");
   clock.flush();
-  assertEquals(told, ["a", "b", "b"]);
+  assertEquals(told, ["to a", "to b", "again"]);
 });
 
 Deno.test("Subscription.onEnd that throws surfaces as uncaught, and all others end", async () => {
@@ -235,17 +308,6 @@ Deno.test("Subscription.onEnd that throws surfaces as uncaught, and all others e
   const errors = await uncaughtOf(() => void bus.delete("foo"));
   assertEquals(errors.length, 1);
   assertEquals(ended, ["deleted"]);
-});
-
-Deno.test("Subscription.peek shows the next message and doesn't take it", () => {
-  const { bus } = setUp();
-  const subscription = bus.subscribe("foo");
-  assertEquals(subscription.peek(), undefined);
-  bus.put("foo", "a");
-  assertEquals(subscription.peek()?.text(), "a");
-  assertEquals(subscription.peek()?.text(), "a");
-  assertEquals(subscription.take()?.text(), "a");
-  assertEquals(bus.totals().delivered, 1);
 });
 
 Deno.test("Subscription.take loses only what retention dropped while its reader was slow", () => {

@@ -81,7 +81,7 @@ const REFUSED: readonly (readonly [target: string, code: string])[] = [
   ["/" + "%C3%A9".repeat(257), "bad_topic"],
   ["/" + "a/".repeat(16) + "a", "bad_topic"],
   // B8
-  ["/*", "bad_target"],
+  ["/*", "bad_topic"],
   ["/a/*", "bad_topic"],
   ["/a,b", "bad_topic"],
   ["/a%23b", "bad_topic"],
