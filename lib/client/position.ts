@@ -5,7 +5,6 @@
  */
 
 import { Message } from "../message.ts";
-import { parseDuration } from "../wire/duration.ts";
 import { formatTimeCursor, parseResume } from "../wire/since.ts";
 import type { Line } from "./lines.ts";
 
@@ -43,19 +42,10 @@ export class Position {
   note(line: Line): void {
     if (line instanceof Message) {
       this.#last = line;
-    } else if (!(this.#several && line.event === "gap" && line.reason !== "reset" && this.#isFixed)) {
+    } else {
       this.#last = line.cursor ?? this.text;
       if (line.event === "caught-up") this.#replayedMs = timeOf(line.cursor);
     }
-  }
-
-  /**
-   * Whether the position is the same whenever it is used. Then a gap doesn't move it: there may be gaps of other topics
-   * before the next message, and beginning behind the first of them would skip the others.
-   */
-  get #isFixed(): boolean {
-    const { text } = this;
-    return text !== undefined && parseDuration(text) === undefined;
   }
 
   /** A new connection replays first. */

@@ -54,17 +54,6 @@ Deno.test("Progress on several topics goes on at a time, a little earlier for wh
   assertEquals(progress.reconnect(), time(MADE + 20_000));
 });
 
-Deno.test("Progress on several topics doesn't skip the gaps that follow a gap", () => {
-  const progress = new Progress(true, "Tabc");
-  progress.note(gap("a", null, 3));
-  assertEquals(progress.reconnect(), "Tabc");
-  progress.note(gap("a,b", null, null, "reset"));
-  assertEquals(progress.reconnect(), "Tz");
-  const relative = new Progress(true, "10m");
-  relative.note(gap("a", null, 3));
-  assertEquals(relative.reconnect(), "Tz");
-});
-
 Deno.test("Progress leaves out what was received before", () => {
   const progress = new Progress(true, undefined);
   assertEquals(news(progress, message("a", 4), message("b", 0)), ["a 4", "b 0"]);
