@@ -32,6 +32,7 @@ async function serve(options: Options): Promise<number> {
   watchEventLoop(systemClock, (seconds) => metrics.lagged(seconds));
   const observer = combineObservers(metrics, stallLog(log, systemClock), ...watched ? [messageLog(log)] : []);
   const bus = new MessageBus({ ...limitsAmong(options), observer });
+  const onBug = (error: unknown) => lifecycle.bug(error);
   const handler = createHandler(bus, {
     open,
     publicHosts: options.publicHost,
@@ -39,14 +40,14 @@ async function serve(options: Options): Promise<number> {
     allowOrigins: options.allowOrigin,
     stallTimeoutMs: options.stallTimeoutMs,
     draining: lifecycle.draining,
-    onBug: (error) => lifecycle.bug(error),
+    onBug,
     onWork: (change) => lifecycle.work(change),
     onRefusal: refusalLog(log),
     onAnswer: (answer) => metrics.answered(answer),
     metrics: () => encodeMetrics({ bus, metrics, topics: options.metricsTopics, process: processState() }),
   });
   const listening = [];
-  for (const bind of options.bind) listening.push(await listen(bind, handler));
+  for (const bind of options.bind) listening.push(await listen(bind, handler, onBug));
   lifecycle.listen();
   log.info("listening", `msgbusd listening on ${listening.map(({ name }) => name).join(", ")}`);
   if (open) log.warn("insecure_bind", "msgbusd is open: everybody who can reach it can read, write and delete");

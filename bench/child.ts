@@ -17,9 +17,9 @@ export interface ChildOptions {
 const STOP_DEADLINE_MS = 5000;
 const running = new Set<Child>();
 
-/** Kills every child at once. For signal handlers; whoever started a child disposes of it otherwise. */
-export function killChildren(): void {
-  for (const child of running) child.kill("SIGKILL");
+/** Ends every child at once. For signal handlers; whoever started a child disposes of it otherwise. */
+export function killChildren(signal: Deno.Signal = "SIGKILL"): void {
+  for (const child of running) child.kill(signal);
 }
 
 /** A program that is told lines and answers in lines. */

@@ -17,6 +17,7 @@ import {
   formatTable,
   lowerQuartile,
   summarise,
+  summariseKnown,
   type Summary,
 } from "./summary.ts";
 
@@ -139,11 +140,6 @@ async function drive(server: Server, generator: Generator, load: Load): Promise<
       : (cpuAfterMs - cpuBeforeMs) / requests * 1000,
     generatorCores: cpuMs === undefined ? undefined : cpuMs / ms,
   };
-}
-
-function summariseKnown(values: readonly (number | undefined)[]): Summary | undefined {
-  const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : summarise(known);
 }
 
 /** What one step adds to a request. */

@@ -7,6 +7,7 @@
  */
 
 import { cpuUsage } from "node:process";
+import { answerLength, isSuccess } from "./answer.ts";
 
 /** What to do to a server. */
 export interface Load {
@@ -33,12 +34,6 @@ export interface LoadResult {
   /** The processor time this process used, in milliseconds; `undefined` if unknown. */
   readonly cpuMs?: number;
 }
-
-const STATUS_AT = "HTTP/1.1 ".length;
-const DIGIT_2 = 0x32;
-const CR = 0x0d;
-const HEAD_END = "\r\n\r\n".length;
-const CONTENT_LENGTH = new TextEncoder().encode("content-length: ");
 
 /** Drives a server for as long as `load` says. Throws an `Error` at the first answer that is no success. */
 export async function drive(load: Load): Promise<LoadResult> {
@@ -86,31 +81,10 @@ async function repeat(
       const count = await connection.read(length === 0 ? answer : answer.subarray(length));
       if (count === null) throw new Error("The server closed the connection");
       length += count;
-    } while (length < answerLength(answer, length));
-    if (answer[STATUS_AT] !== DIGIT_2) throw new Error(new TextDecoder().decode(answer.subarray(0, length)));
+    } while (answerLength(answer, 0, length) === Infinity);
+    if (!isSuccess(answer, 0)) throw new Error(new TextDecoder().decode(answer.subarray(0, length)));
     state.requests++;
   }
-}
-
-/** How long the answer is that begins with these bytes; `Infinity` if its head isn't there yet. */
-function answerLength(bytes: Uint8Array, length: number): number {
-  let bodyLength = 0;
-  for (let at = bytes.indexOf(CR); at >= 0 && at <= length - HEAD_END; at = bytes.indexOf(CR, at + 2)) {
-    if (bytes[at + 2] === CR) return at + HEAD_END + bodyLength;
-    if (startsWith(bytes, at + 2, CONTENT_LENGTH)) bodyLength = numberAt(bytes, at + 2 + CONTENT_LENGTH.length);
-  }
-  return Infinity;
-}
-
-function startsWith(bytes: Uint8Array, at: number, text: Uint8Array): boolean {
-  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false;
-  return true;
-}
-
-function numberAt(bytes: Uint8Array, at: number): number {
-  let number = 0;
-  for (; bytes[at] !== CR; at++) number = number * 10 + bytes[at]! - 0x30;
-  return number;
 }
 
 if (import.meta.main) {

@@ -5,17 +5,10 @@
  */
 
 import { Child } from "./child.ts";
+import { cpuMsOf, type Memory, memoryOf } from "./process.ts";
 
 const START_DEADLINE_MS = 20_000;
 const LISTENING = /listening on \S+:(\d+)/;
-
-/** Resident memory, in bytes. */
-export interface Memory {
-  /** Now. */
-  readonly nowBytes: number;
-  /** The most since it started. */
-  readonly mostBytes: number;
-}
 
 /** A server that listens on a free port of the loopback address. */
 export class Server implements AsyncDisposable {
@@ -63,49 +56,25 @@ export class Server implements AsyncDisposable {
     }
   }
 
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** The processor time all its threads have used, in milliseconds; `undefined` where there is no `/proc`. */
-  async cpuMs(): Promise<number | undefined> {
-    const stat = await this.#proc("stat");
-    return stat === undefined ? undefined : parseCpuMs(stat);
+  cpuMs(): Promise<number | undefined> {
+    return cpuMsOf(this.#child.pid);
   }
 
   /** The memory it occupies now, and the most it has occupied; `undefined` where there is no `/proc`. */
-  async memory(): Promise<Memory | undefined> {
-    const status = await this.#proc("status");
-    return status === undefined ? undefined : parseMemory(status);
-  }
-
-  /** What `/proc` says of it: only programs with every permission may read that, hence by `cat`. */
-  async #proc(file: string): Promise<string | undefined> {
-    try {
-      const { success, stdout } = await new Deno.Command("cat", { args: [`/proc/${this.#child.pid}/${file}`] })
-        .output();
-      return success ? new TextDecoder().decode(stdout) : undefined;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable) return undefined;
-      throw error;
-    }
+  memory(): Promise<Memory | undefined> {
+    return memoryOf(this.#child.pid);
   }
 
   /** Stops it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#child[Symbol.asyncDispose]();
   }
-}
-
-// Linux counts in ticks of 1/100 s on every common build, whatever the timer of the kernel.
-const MS_PER_TICK = 10;
-
-/** `utime` and `stime` of proc_pid_stat(5), fields 14 and 15; the name in field 2 may contain spaces. */
-function parseCpuMs(stat: string): number {
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
-}
-
-/** `VmRSS` and `VmHWM` of proc_pid_status(5), in units of 1024 bytes. */
-function parseMemory(status: string): Memory {
-  const bytesOf = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]) * 1024;
-  return { nowBytes: bytesOf("VmRSS"), mostBytes: bytesOf("VmHWM") };
 }
 
 /** The path or URL of a program next to this one. */

@@ -69,7 +69,7 @@ export const STEPS: Readonly<Record<string, Step>> = {
     title: "… the path out of it, the topic's name",
     against: "url",
     answer(request) {
-      found += names.of(targetOf(request.url, host).path).length;
+      found += names.of(targetOf(request.url, host, request.method).path).length;
       return accepted();
     },
   },

@@ -22,6 +22,12 @@ export function summarise(values: readonly number[]): Summary {
   return { median, min: sorted[0]!, max: sorted.at(-1)! };
 }
 
+/** Sums up those measurements that could be made, if any could. */
+export function summariseKnown(values: readonly (number | undefined)[]): Summary | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : summarise(known);
+}
+
 /** The value that a quarter of at least one measurement don't exceed. */
 export function lowerQuartile(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 4)]!;

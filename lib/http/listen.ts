@@ -8,6 +8,7 @@ import { BusError } from "../errors.ts";
 import { type Address, splitAddress } from "../options.ts";
 import { isLoopback } from "./exposure.ts";
 import type { Handler } from "./handler.ts";
+import { ReaderStalled } from "./push_stream.ts";
 
 /** The servers of one bound address. */
 export interface Listening {
@@ -24,11 +25,12 @@ export function isLoopbackAddress(text: string): boolean {
 
 /**
  * Serves on one address. `localhost` is 127.0.0.1 and, where there is IPv6, ::1; an empty host is every address of both
- * families; port 0 is any free port, the same in both families.
+ * families; port 0 is any free port, the same in both families. `onBug` is told of what goes wrong in answers that have
+ * begun.
  *
  * @throws {BusError} `address_in_use`, or `bad_option` if the address can't be listened on for another reason.
  */
-export async function listen(bind: string, handler: Handler): Promise<Listening> {
+export async function listen(bind: string, handler: Handler, onBug: (error: unknown) => void): Promise<Listening> {
   const address = splitAddress(bind)!;
   const hosts = HOSTS[address.host.toLowerCase()] ?? [address.host];
   // With port 0 the port that one family gives may be taken in the other.
@@ -37,7 +39,7 @@ export async function listen(bind: string, handler: Handler): Promise<Listening>
     try {
       for (const hostname of hosts) {
         const port = servers[0]?.addr.port ?? address.port;
-        const server = serve({ hostname, port }, handler, servers.length > 0);
+        const server = serve({ hostname, port }, handler, onBug, servers.length > 0);
         if (server !== undefined) servers.push(server);
       }
       if (servers.length === 0) throw new Deno.errors.AddrNotAvailable(`no address for ${bind}`);
@@ -60,10 +62,15 @@ const HOSTS: Readonly<Record<string, readonly string[]>> = { localhost: ["127.0.
 function serve(
   at: { hostname: string; port: number },
   handler: Handler,
+  onBug: (error: unknown) => void,
   second: boolean,
 ): Deno.HttpServer<Deno.NetAddr> | undefined {
   try {
-    return Deno.serve({ ...at, onListen() {} }, handler);
+    const onError = (error: unknown) => {
+      if (!(error instanceof ReaderStalled)) onBug(error);
+      return new Response(null, { status: 500 });
+    };
+    return Deno.serve({ ...at, onListen() {}, onError }, handler);
   } catch (error) {
     // The first server has this family too, as "::" has on Linux.
     if (error instanceof Deno.errors.AddrInUse && second && at.hostname === "0.0.0.0") return undefined;

@@ -46,7 +46,11 @@ export class SocketPublisher {
     this.#options = options;
     socket.onmessage = ({ data }) => this.#receive(data);
     const { draining } = options;
-    draining?.addEventListener("abort", this.#onDraining);
+    // Not before: a client that is gone before its handshake is answered is never heard of again.
+    socket.onopen = () => {
+      if (draining?.aborted) this.#onDraining();
+      else draining?.addEventListener("abort", this.#onDraining);
+    };
     socket.onclose = socket.onerror = () => draining?.removeEventListener("abort", this.#onDraining);
   }
 

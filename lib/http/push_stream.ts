@@ -51,6 +51,16 @@ export interface StreamPushOptions {
   readonly lines: TextLines;
 }
 
+/** What a stream breaks off with whose reader has stalled. `Deno.serve` tells its `onError` when the client notices. */
+export class ReaderStalled extends Error {
+  override readonly name = "ReaderStalled";
+
+  /** Makes the error. */
+  constructor() {
+    super("the reader took nothing for too long");
+  }
+}
+
 /** Subscribes streams to topics of one bus. */
 export class StreamPush {
   readonly #bus: MessageBus;
@@ -180,7 +190,7 @@ class StreamReader {
         return;
       case "stalled":
         // Drops what is queued here; what the platform has taken already goes when the connection does.
-        return controller.error(new Error("the reader has stalled"));
+        return controller.error(new ReaderStalled());
       case "deleted":
         controller.enqueue(encoding.ofEvent({ event: "deleted", cursor, topic }));
         return controller.close();

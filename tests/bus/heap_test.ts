@@ -8,7 +8,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("remove" as const), at: fc.nat() }),
 );
 
-Deno.test("Heap.peek is the smallest key of what was added, moved and not removed", () => {
+Deno.test("Heap.peek and secondKey are the smallest keys of what was added, moved and not removed", () => {
   fc.assert(fc.property(fc.array(step, { size: "large" }), (steps) => {
     const heap = new Heap<number>();
     const entries: HeapEntry<number>[] = [];
@@ -31,6 +31,8 @@ Deno.test("Heap.peek is the smallest key of what was added, moved and not remove
       if (first !== undefined) {
         assertEquals(first.key, keys.get(first.value)!);
         assertEquals(first.key, Math.min(...keys.values()));
+        const others = [...keys].filter(([value]) => value !== first.value).map(([_, key]) => key);
+        assertEquals(heap.secondKey, Math.min(...others));
       }
     }
     const rest: number[] = [];
@@ -55,4 +57,11 @@ Deno.test("Heap.remove and move do nothing to an entry that was removed", () => 
 
 Deno.test("Heap.peek of an empty heap is undefined", () => {
   assertEquals(new Heap().peek(), undefined);
+});
+
+Deno.test("Heap.secondKey of fewer than two entries is Infinity", () => {
+  const heap = new Heap<string>();
+  assertEquals(heap.secondKey, Infinity);
+  heap.add("a", 1);
+  assertEquals(heap.secondKey, Infinity);
 });

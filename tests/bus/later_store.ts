@@ -9,6 +9,7 @@ import type { TopicInfo } from "../../lib/message.ts";
 
 interface Question {
   readonly name: string;
+  readonly epoch: string;
   answer(): void;
   refuse(error: Error): void;
 }
@@ -29,7 +30,7 @@ export class LaterStore implements Store {
   }
 
   append({ topic, payloads }: Append): Promise<number> {
-    return this.#ask(`append ${payloads.length} to ${topic.name}`, () => {
+    return this.#ask(`append ${payloads.length} to ${topic.name}`, topic, () => {
       let log = this.#logs.get(topic.epoch);
       if (log === undefined) this.#logs.set(topic.epoch, log = []);
       return log.push(...payloads) - payloads.length;
@@ -37,11 +38,11 @@ export class LaterStore implements Store {
   }
 
   advance(topic: TopicInfo, next: number): Promise<void> {
-    return this.#ask(`advance ${topic.name} to ${next}`, () => {});
+    return this.#ask(`advance ${topic.name} to ${next}`, topic, () => {});
   }
 
   remove(topic: TopicInfo): Promise<void> | void {
-    return this.#ask(`remove ${topic.name}`, () => void this.#logs.delete(topic.epoch));
+    return this.#ask(`remove ${topic.name}`, topic, () => void this.#logs.delete(topic.epoch));
   }
 
   close(): void {
@@ -63,9 +64,14 @@ export class LaterStore implements Store {
     return { topics: this.#logs.size, messages: [...this.#logs.values()].reduce((sum, log) => sum + log.length, 0) };
   }
 
-  /** Answers the question that waits longest, if any; what follows from it happens in microtasks. */
-  answerFirst(): boolean {
-    const question = this.#questions.shift();
+  /**
+   * Answers a question, if any: of the topic of the `n`th, the one that waits longest. What follows from it happens in
+   * microtasks.
+   */
+  answerOne(n: number): boolean {
+    const epoch = this.#questions[n % this.#questions.length]?.epoch;
+    const at = this.#questions.findIndex((question) => question.epoch === epoch);
+    const [question] = at === -1 ? [] : this.#questions.splice(at, 1);
     question?.answer();
     return question !== undefined;
   }
@@ -88,9 +94,9 @@ export class LaterStore implements Store {
     await settled();
   }
 
-  #ask<T>(name: string, run: () => T): Promise<T> {
+  #ask<T>(name: string, { epoch }: TopicInfo, run: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const question: Question = { name, answer: () => resolve(run()), refuse: reject };
+      const question: Question = { name, epoch, answer: () => resolve(run()), refuse: reject };
       if (this.#prompt) queueMicrotask(() => question.answer());
       else this.#questions.push(question);
     });

@@ -1,9 +1,11 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "../../lib/bus/limits.ts";
 import type { Append, Store } from "../../lib/bus/store.ts";
+import { parseCursor } from "../../lib/message.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { assert, assertEquals, assertRejects, assertThrows, fc } from "../deps.ts";
 import { testStore } from "../store_suite.ts";
+import { deliveriesOf } from "./deliveries.ts";
 import { codeOf, codeOfRejection } from "./error_code.ts";
 import { LaterStore } from "./later_store.ts";
 import { TestClock } from "./test_clock.ts";
@@ -497,3 +499,51 @@ Deno.test("MessageBus over a store that answers later and refuses: gapless ids i
 async function settled(promise: Promise<unknown>): Promise<void> {
   await Promise.allSettled([promise]);
 }
+
+/** A bus that is asking its store to remove an idle topic, whose message 0 has expired. */
+async function setUpRemoval() {
+  const { store, clock, bus } = setUp({ ttlMs: 1000, topicIdleMs: 1000 });
+  const receipt = bus.publish("foo", "a");
+  await store.answer();
+  const { cursor } = await receipt;
+  clock.tick(2000);
+  assertEquals(store.waiting, ["remove foo"]);
+  const again = async () => {
+    await store.answer();
+    const receipt = bus.publish("foo", "b");
+    await store.answer();
+    await receipt;
+  };
+  return { store, bus, cursor, again };
+}
+
+Deno.test("MessageBus.subscribe while an idle topic is being removed gives the next one of its name", async () => {
+  const { bus, cursor, again } = await setUpRemoval();
+  const subscription = bus.subscribe("foo", { since: parseCursor(cursor)! });
+  await again();
+  assertEquals(deliveriesOf(subscription), ["caught-up", "foo 0"]);
+});
+
+Deno.test("MessageBus.subscribe while an idle topic is being removed tells what is gone of it", async () => {
+  const { store, bus } = await setUpRemoval();
+  const subscription = bus.subscribe("foo", { since: { next: 0 } });
+  await store.answer();
+  assertEquals(deliveriesOf(subscription), ["gap foo 0-0 expired", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe while an idle topic is being removed tells a reset if the next one came before", async () => {
+  const { bus, again } = await setUpRemoval();
+  const subscription = bus.subscribe("foo", { since: { next: 0 } });
+  await again();
+  assertEquals(deliveriesOf(subscription), ["gap foo null-null reset", "caught-up", "foo 0"]);
+});
+
+Deno.test("Subscription.cursor knows no topic whose first publish is refused", async () => {
+  const { bus, store } = setUp();
+  const early = bus.subscribe("foo");
+  const receipt = settled(bus.publish("foo", "a"));
+  const late = bus.subscribe("foo");
+  await store.refuse();
+  await receipt;
+  assertEquals([early.cursor, late.cursor], ["0", "0"]);
+});

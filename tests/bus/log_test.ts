@@ -4,7 +4,7 @@ import { assertEquals, assertStrictEquals, fc } from "../deps.ts";
 
 const topic = { name: "foo", ttlMs: 0, createdMs: 0, epoch: "0" };
 const payload = new Uint8Array();
-const messageOf = (id: number) => new Message(topic, { id, payload, createdMs: 0 });
+const messageOf = (id: number, createdMs = 0) => new Message(topic, { id, payload, createdMs });
 
 // A segment has 1024 slots; these fill and empty several.
 const amount = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1020, max: 1030 }), fc.nat(3000));
@@ -53,4 +53,20 @@ Deno.test("Log goes on with the next id after it was emptied", () => {
   assertEquals([log.first, log.next, log.oldest], [1, 1, undefined]);
   log.append(messageOf(1));
   assertEquals(log.get(1)?.id, 1);
+});
+
+Deno.test("Log.firstSince is the oldest retained message created at or after a time, or the end", () => {
+  const steps = fc.array(fc.record({ afterMs: fc.nat(3), drop: fc.boolean() }), { maxLength: 50 });
+  fc.assert(fc.property(steps, fc.nat(100), (steps, createdMs) => {
+    const log = new Log();
+    let nowMs = 0;
+    for (const { afterMs, drop } of steps) {
+      nowMs += afterMs;
+      log.append(messageOf(log.next, nowMs));
+      if (drop) log.dropOldest();
+    }
+    let expected = log.first;
+    while (expected < log.next && log.get(expected)!.createdMs < createdMs) expected++;
+    assertEquals(log.firstSince(createdMs), expected);
+  }));
 });

@@ -77,6 +77,7 @@ type Item = { readonly cursor: string; readonly epoch: string } & ({ readonly id
 /** What a reader expects of the connection that it has. */
 interface Connection {
   readonly subscription: Subscription;
+  readonly since: Since;
   /** The next id of each life of a topic; 0 of one that begins later. */
   readonly next: Map<string, number>;
   /** The gaps that it must be told before anything else. */
@@ -135,6 +136,7 @@ export class Reader {
         onEvent: (event) => connection.events.push(event),
         onEnd: (_, reason) => connection.ended = reason,
       }),
+      since,
       next: new Map(),
       missing: [],
       replay: new Set(),
@@ -209,7 +211,8 @@ export class Reader {
   leave(got: number): void {
     const connection = this.#connection;
     if (connection === undefined) return;
-    const { subscription, items } = connection;
+    const { subscription, items, missing, since } = connection;
+    if (missing.length > 0) assertEquals(parseSince(subscription.cursor, 0), since, "past what it was not told");
     const isWhole = got >= items.length;
     const kept = items.slice(0, got);
     this.#kept.push(...kept);

@@ -34,7 +34,7 @@ const step = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(1, 5, 40, 110, 400) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("flush" as const) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("answer" as const), count: fc.integer({ min: 1, max: 3 }) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("answer" as const), nth: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("pull" as const), topic }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("delete" as const), topic }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("connect" as const), at }) },
@@ -86,7 +86,7 @@ class Scene {
 
   /** Lets everything that is on its way arrive, and everybody read everything. */
   async finish(): Promise<void> {
-    while (this.#answer()) await this.#settle();
+    while (this.#answer(0)) await this.#settle();
     for (const reader of this.#readers) reader.finish(this.#clock.now());
     await this.#bus.close();
   }
@@ -95,7 +95,7 @@ class Scene {
     if (step.do === "publish") this.#hope(this.#bus.publish(step.topic, Array<string>(step.count).fill("hi")));
     else if (step.do === "tick") this.#clock.tick(step.ms);
     else if (step.do === "flush") this.#clock.flush();
-    else if (step.do === "answer") { for (let i = 0; i < step.count && this.#answer(); i++) await this.#settle(); }
+    else if (step.do === "answer") this.#answer(step.nth);
     else if (step.do === "pull") this.#hope(this.#bus.pull(step.topic));
     else if (step.do === "delete") {
       const deleted = this.#bus.delete(step.topic);
@@ -111,8 +111,8 @@ class Scene {
     else for (let i = 0; i < step.times && reader.read(step); i++);
   }
 
-  #answer(): boolean {
-    return this.#store instanceof LaterStore && this.#store.answerFirst();
+  #answer(nth: number): boolean {
+    return this.#store instanceof LaterStore && this.#store.answerOne(nth);
   }
 
   async #settle(): Promise<void> {

@@ -5,73 +5,23 @@
  * @module
  */
 
+import { hasBrowser, openPage } from "../browser.ts";
 import { assert, assertEquals } from "../deps.ts";
+import { unlessInstalled } from "../installed.ts";
 import { serve, type Serving } from "./serving.ts";
-
-const BROWSER = "chromium";
-
-async function canRunBrowser(): Promise<boolean> {
-  try {
-    return (await new Deno.Command(BROWSER, { args: ["--version"], stdout: "null", stderr: "null" }).output()).success;
-  } catch {
-    return false;
-  }
-}
 
 /** What the page tried, and what it thinks came of it. */
 type Findings = Readonly<Record<string, string>>;
 
 /** Opens a page with a name of its own for this machine, and gives what it finds. */
 async function visit(bus: Serving, host: string): Promise<Findings> {
-  const findings = Promise.withResolvers<Findings>();
-  const page = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
-    if (request.method === "GET") {
-      return new Response(`<!doctype html><title>page</title><script>(${script})(${bus.port}, "${host}")</script>`, {
-        headers: { "content-type": "text/html" },
-      });
-    }
-    findings.resolve(await request.json());
-    return new Response();
-  });
-  const profile = await Deno.makeTempDir();
-  const browser = new Deno.Command(BROWSER, {
-    args: [
-      ..."--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync".split(" "),
-      ..."--disable-background-networking --disable-component-update --disable-dev-shm-usage".split(" "),
-      `--user-data-dir=${profile}`,
-      // A name that is not loopback, though it leads there: what DNS rebinding does.
-      `--host-resolver-rules=MAP ${host} 127.0.0.1`,
-      `http://${host}:${page.addr.port}/`,
-    ],
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).spawn();
-  try {
-    return await findings.promise;
-  } finally {
-    browser.kill("SIGKILL");
-    await browser.status;
-    await page.shutdown();
-    await removed(profile);
-  }
-}
-
-/** Removes a folder that the browser's last processes may still write to. */
-async function removed(folder: string): Promise<void> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await Deno.remove(folder, { recursive: true });
-    } catch (error) {
-      if (attempt === 1000) throw error;
-    }
-  }
+  await using page = await openPage(script, [bus.port, host], host);
+  return await page.report() as Findings;
 }
 
 /** What the page uses of a browser. */
-interface Page {
+interface Window {
   readonly document: { createElement(name: string): PageElement; readonly documentElement: PageElement };
-  readonly location: { readonly href: string };
   readonly navigator: { sendBeacon(url: string, data: string): boolean };
 }
 
@@ -87,8 +37,12 @@ interface Ending {
 }
 
 /** Runs in the page: tries everything a page can do to a bus on this machine, then reports to its own server. */
-const script = async function (port: number, host: string): Promise<void> {
-  const { document, location, navigator } = globalThis as unknown as Page;
+const script = async function (
+  report: (value: unknown) => Promise<void>,
+  port: number,
+  host: string,
+): Promise<void> {
+  const { document, navigator } = globalThis as unknown as Window;
   const bus = `http://localhost:${port}`;
   const findings: Record<string, string> = {};
 
@@ -145,14 +99,14 @@ const script = async function (port: number, host: string): Promise<void> {
     "WebSocket rebound": () => ended(new WebSocket(`ws://${host}:${port}/t`), "open", "error"),
   };
   for (const [name, attempt] of Object.entries(attempts)) findings[name] = await attempt();
-  await fetch(location.href, { method: "POST", body: JSON.stringify(findings) });
+  await report(findings);
 };
 
-const ignore = !await canRunBrowser();
+const without = unlessInstalled("chromium", hasBrowser);
 
 Deno.test({
-  name: "the evil page in a real browser reads, publishes, deletes and takes nothing",
-  ignore,
+  name: `the evil page in a real browser reads, publishes, deletes and takes nothing${without}`,
+  ignore: !hasBrowser,
   async fn() {
     await using server = serve();
     server.bus.put("t", "a secret");
@@ -170,8 +124,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the same page from a loopback origin gets everything, so that the evil page's failure means something",
-  ignore,
+  name: `the same page from a loopback origin gets everything, so that the evil page's failure means something${without}`,
+  ignore: !hasBrowser,
   async fn() {
     await using server = serve();
     server.bus.put("t", "a secret");

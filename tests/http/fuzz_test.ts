@@ -137,3 +137,68 @@ Deno.test(`handler: ${REQUESTS} broken requests are answered as documented, and 
   // It went deeper than the grammar of HTTP.
   assertEquals([101, 200, 202, 204, 400, 403, 404, 413, 415, 501].filter((status) => !seen.has(status)), []);
 });
+
+const PATHS = ["/t", "/", "/u", "/missing", "/t,u", "/*", "/**", "/t/*", "/%2A", "/t%2Cu", "/-/health", "/metrics", "/a//b"];
+const NAMES = ["since", "index", "limit", "wait", "format", "frames", "mode", "split", "lease", "group", "x", "Since", "%73ince"];
+const VALUES = ["", "0", "1", "2", "-1", "1001", "10001", "1e9", "9007199254740993", "latest", "earliest", "last:2", "last:0", "last:x"]
+  .concat(["1@abc", "0@", "T", "Tjf6ynu4k", "Tzzzzzzzzzzz", "10m", "1ms", "2ms", "5m1s", "99999999d", "0001-01-01T00:00:00Z"])
+  .concat(["2018-03-25T13:18:38+00:00", "2018-03-25T13:18:38%2B00:00", "9999-12-31T23:59:60.999999999Z", "275760-09-13T00:00:00Z"])
+  .concat(["sse", "ndjson", "raw", "SSE", "publish", "subscribe", "lines", "%00", "%ff", "%", "+", "a=b", "é", "*", ","]);
+const FIELDS: readonly (readonly [name: string, values: readonly string[]])[] = [
+  ["accept", ["*/*", "text/event-stream", "application/x-ndjson;q=0.1", "text/html,*/*", "application/json", ",;=,", "", "text/event-stream,".repeat(200)]],
+  ["last-event-id", ["0", "1", "99", "1@abc", "Tjf6ynu4k", "", "x", "9".repeat(2_000), "../"]],
+  ["upgrade", ["websocket", "h2c, WebSocket", "x"]],
+  ["connection", ["Upgrade", "keep-alive, upgrade", "close"]],
+  ["sec-websocket-version", ["13", "8", ""]],
+  ["sec-websocket-key", ["dGhlIHNhbXBsZSBub25jZQ==", "x"]],
+  ["sec-websocket-protocol", ["msgbus", "msgbus.ndjson", "a,msgbus.ndjson,b", ",", "x"]],
+  ["origin", ["http://localhost:1", "https://evil.example", "null", ""]],
+  ["if-none-match", ["*"]],
+  ["range", ["bytes=0-1"]],
+];
+const FRAMES = ["", "\x81\x80\0\0\0\0", '\x81\x8c\0\0\0\0{"text":"a"}', "\x82\x81\0\0\0\0x", "\x89\x80\0\0\0\0", "\x88\x80\0\0\0\0", "\x01\x81\0\0\0\0x"];
+
+/** Values that go with a name; without them nearly everything would be refused at once. */
+const FITTING: Readonly<Record<string, readonly string[]>> = {
+  since: ["0", "1", "latest", "earliest", "last:2", "10m", "99@abc", "Tjf6ynu4k", "2018-03-25T13:18:38+00:00"],
+  limit: ["1", "2", "1000"],
+  wait: ["0", "1ms", "20ms"],
+  format: ["sse", "ndjson", "raw"],
+  frames: ["ndjson"],
+  mode: ["publish", "subscribe"],
+};
+
+function readingFrom(random: Random, server: Serving): Uint8Array {
+  const one = <T>(all: readonly T[]) => all[random(all.length)]!;
+  const fitting = random(3) > 0;
+  const names = Array.from({ length: random(4) }, () => one(fitting ? Object.keys(FITTING) : NAMES));
+  const query = [...new Set(names)].map((name) => `${name}=${one((fitting && FITTING[name]) || VALUES)}`).join("&");
+  const whole = random(4) === 0 ? HANDSHAKE : {};
+  const fields = Object.fromEntries(FIELDS.filter(() => random(6) === 0).map(([name, values]) => [name, one(values)]));
+  const method = random(10) === 0 ? one(["HEAD", "DELETE", "PUT", "OPTIONS"]) : "GET";
+  const head = server.request(`${method} ${one(PATHS)}${query === "" ? "" : `?${query}`}`, { ...whole, ...fields });
+  return joined([head, Uint8Array.from(one(FRAMES), (character) => character.charCodeAt(0))]);
+}
+
+Deno.test(`handler: ${REQUESTS} random readings are answered as documented, whether or not they end (seed ${SEED})`, async () => {
+  await using server = serve({ maxPayloadBytes: 8, maxMessages: 16, maxTopics: 64 });
+  const random = randomFrom(SEED);
+  const decoder = new TextDecoder("latin1");
+  const seen = new Map<number, number>();
+  for (let sent = 0; sent < REQUESTS; sent += AT_ONCE) {
+    await Promise.all(Array.from({ length: AT_ONCE }, async (_, i) => {
+      const bytes = readingFrom(random, server);
+      using connection = await Connection.open(server.port);
+      await connection.write(bytes);
+      // Waits end with a message, streams and sockets with the connection.
+      server.bus.put(i % 2 === 0 ? "t" : "u", "hi");
+      const begin = decoder.decode(await connection.bytes("HTTP/1.1 200".length));
+      const status = Number(begin.slice(-3));
+      seen.set(status, (seen.get(status) ?? 0) + 1);
+      if (!DOCUMENTED.has(status)) throw new Error(`${begin} to ${JSON.stringify(decoder.decode(bytes))}`);
+      if (server.bugs.length > 0) throw new Error(JSON.stringify(decoder.decode(bytes)), { cause: server.bugs[0] });
+    }));
+  }
+  assertEquals([101, 200, 204, 400, 403, 404, 426].filter((status) => !seen.has(status)), []);
+  assertEquals((await server.ask("GET /-/health")).status, 200);
+});

@@ -298,4 +298,3 @@ Deno.test("sse: the ids of several topics are times, and resume without a loss",
   assertEquals(names, ["u0", "t1", "u1"]);
   await again.cancel();
 });
-

@@ -14,6 +14,7 @@ import {
   assertRejects,
 } from "../deps.ts";
 import { direct, settled } from "./direct.ts";
+import { Connection, serve } from "./serving.ts";
 import { EPOCH, eventsOf, FORMATS, idsOf, live, publishMuch, range, shapeOf } from "./streams.ts";
 
 const KEEP_ALIVE = { sse: ":\n\n", ndjson: "\n" } as const;
@@ -170,5 +171,23 @@ for (const format of FORMATS) {
     server.clock.tick(24 * 3_600_000);
     assertEquals(server.ended, []);
     await stream.cancel();
+  });
+
+  Deno.test(`${format}: a client that reads nothing for the stall timeout is detached, which is no bug`, async () => {
+    const ended = Promise.withResolvers<string>();
+    await using server = serve(
+      { observer: { unsubscribed: (_subscription, reason) => ended.resolve(reason) } },
+      { stallTimeoutMs: 100 },
+    );
+    using stuck = await Connection.open(server.port);
+    await stuck.write(server.request(`GET /t?format=${format}`));
+    await stuck.bytes(1);
+    for (let id = 0; id < 40; id++) {
+      server.bus.put("t", new Uint8Array(512 * 1024));
+      await settled();
+    }
+    assertEquals(await ended.promise, "stalled");
+    assertEquals(server.bugs, []);
+    assertEquals((await server.ask("GET /-/health")).status, 200);
   });
 }

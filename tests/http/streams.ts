@@ -45,7 +45,9 @@ export interface Read {
 
 /** What a stream of either format has said: envelopes and events. */
 export function eventsOf(text: string): Read[] {
-  const lines = text.startsWith("{") ? text.split("\n") : text.split("\n").flatMap((line) => line.split(/^data: /)[1] ?? "");
+  const lines = text.startsWith("{")
+    ? text.split("\n")
+    : text.split("\n").flatMap((line) => line.split(/^data: /)[1] ?? "");
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
 }
 
@@ -63,4 +65,3 @@ export function idsOf(text: string): number[] {
 export function range(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, i) => from + i);
 }
-

@@ -14,12 +14,18 @@ Deno.test("encodeLines writes an envelope a line, each with its line end", () =>
 });
 
 Deno.test("encodeLines makes as many lines as there are messages, whatever they hold", () => {
-  const names = fc.oneof(fc.string({ unit: "binary" }), fc.constantFrom("\n", "a\r\nb", "\u2028", '"}\n{"id":0,"topic":'));
+  const names = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.constantFrom("\n", "a\r\nb", "\u2028", '"}\n{"id":0,"topic":'),
+  );
   fc.assert(fc.property(fc.array(fc.tuple(names, fc.uint8Array())), (given) => {
     const messages = given.map(([name, payload], id) => message(name, id, payload));
     const lines = encodeLines(messages).split("\n");
     assertEquals(lines.pop(), "");
-    assertEquals(lines.map((line) => [decodeEnvelope(line).id, decodeEnvelope(line).payload]), given.map(([, payload], id) => [id, payload]));
+    assertEquals(
+      lines.map((line) => [decodeEnvelope(line).id, decodeEnvelope(line).payload]),
+      given.map(([, payload], id) => [id, payload]),
+    );
   }));
 });
 

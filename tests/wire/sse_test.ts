@@ -51,7 +51,19 @@ Deno.test("encodeRetry says how long to wait and is no event", () => {
 });
 
 /** What would be an event of its own, or the end of one, if it got out of its line. */
-const BREAKERS = ["\n", "\r", "\r\n", "\n\n", "\0", "\ufeff", "\u2028", "\u0085", ": ", "\n\nevent: bye\ndata: x\n\n", "\nid: 0\n"];
+const BREAKERS = [
+  "\n",
+  "\r",
+  "\r\n",
+  "\n\n",
+  "\0",
+  "\ufeff",
+  "\u2028",
+  "\u0085",
+  ": ",
+  "\n\nevent: bye\ndata: x\n\n",
+  "\nid: 0\n",
+];
 
 Deno.test("encodeSse keeps every message in one event, whatever its payload and its topic hold", () => {
   const parts = fc.array(fc.oneof(fc.constantFrom(...BREAKERS), fc.string({ unit: "binary" })), { maxLength: 5 });
@@ -78,7 +90,8 @@ Deno.test("encodeSseEvent keeps every event in one event, whatever its topic is 
 
 Deno.test("interpret reads the examples of the specification", () => {
   assertEquals(
-    interpret(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\ndata: cut").events,
+    interpret(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\ndata: cut")
+      .events,
     [
       { type: "message", data: "first event", lastEventId: "1" },
       { type: "message", data: "second event", lastEventId: "" },

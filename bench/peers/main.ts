@@ -1,0 +1,147 @@
+/**
+ * Measures msgbusd next to servers that do the same: `deno task bench:peers --help` tells how. What the figures mean is
+ * in `docs/benchmarks.md`.
+ *
+ * @module
+ */
+
+import { parseArgs } from "../../lib/deps/cli.ts";
+import { killChildren } from "../child.ts";
+import { FAN_OUT_WORKLOADS, type FanOutFigures, measureFanOut } from "./fan_out.ts";
+import { measureIdle } from "./idle.ts";
+import { measureLatency } from "./latency.ts";
+import { survey } from "./lineup.ts";
+import { LoadProcess } from "./load_process.ts";
+import { writePage } from "./page.ts";
+import type { Plan } from "./plan.ts";
+import { formatReport } from "./report.ts";
+import type { Results } from "./results.ts";
+import { measureTopics } from "./topics.ts";
+
+const LATENCY = "latency";
+const IDLE = "idle";
+const TOPICS = "topics";
+const NAMES = [...Object.keys(FAN_OUT_WORKLOADS), LATENCY, IDLE, TOPICS];
+
+const HELP = `Measures msgbusd next to servers that do the same, as far as they are installed.
+
+  deno task bench:peers [--only NAME,NAME] [--subscribers N,N] [--quick] [--rounds N] [--seconds N] [--json] [--write]
+
+  --only NAME,…       measure only these: ${NAMES.join(" ")}
+  --subscribers N,…   how many subscribers a message goes to (default 1,10,100,500)
+  --quick             short rounds, to see that everything runs; the figures mean little
+  --rounds N          rounds of each server (default 5, quick 1)
+  --seconds N         how long a round takes (default 2, quick 0.3)
+  --json              print one JSON object instead of tables
+  --write             put the tables into docs/benchmarks.md, too
+
+For example: deno task bench:peers --only sse --subscribers 100 --rounds 3
+`;
+
+async function main(args: string[], directory: string): Promise<number> {
+  const options = readOptions(args);
+  if (typeof options === "string") return print(options);
+  const { present, missing } = await survey(directory);
+  for (const { name, why, install } of missing) say(`left out: ${name}: ${why}; try: ${install}`);
+  const loadBefore = /^\S+/.exec(await readProc("loadavg"))?.[0] ?? "";
+  await using load = new LoadProcess();
+  const plan: Plan = { ...options, contenders: present, load, directory, progress };
+  const { names } = options;
+  const fanOut: FanOutFigures[] = [];
+  for (const name of names.filter((name) => name in FAN_OUT_WORKLOADS)) fanOut.push(...await measureFanOut(name, plan));
+  const results: Results = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: {
+      cores: navigator.hardwareConcurrency,
+      processor: /^model name\s*: (.*)$/m.exec(await readProc("cpuinfo"))?.[1] ?? "unknown processor",
+      os: `${Deno.build.os} ${Deno.build.arch}`,
+    },
+    loadBefore,
+    servers: present.map(({ name, version, setting }) => ({ name, version, setting })),
+    rounds: { count: options.rounds, seconds: options.roundMs / 1000 },
+    fanOut,
+    latency: names.includes(LATENCY) ? await measureLatency(plan) : [],
+    idle: names.includes(IDLE) ? await measureIdle(plan) : [],
+    topics: names.includes(TOPICS) ? await measureTopics(plan) : [],
+  };
+  const report = formatReport(results);
+  if (options.write) await writePage(report);
+  return print(options.json ? `${JSON.stringify(results)}\n` : report);
+}
+
+/** Reads the arguments; a text is what to print instead of measuring. */
+function readOptions(args: string[]) {
+  const flags = parseArgs(args, {
+    boolean: ["quick", "json", "write", "help"],
+    string: ["only", "subscribers", "rounds", "seconds"],
+    alias: { help: "h" },
+    unknown: (argument) => {
+      throw new RangeError(`Unknown argument "${argument}"; see deno task bench:peers --help`);
+    },
+  });
+  if (flags.help) return HELP;
+  const names: string[] = flags.only === undefined ? NAMES : flags.only.split(",");
+  const wrong = names.find((name) => !NAMES.includes(name));
+  if (wrong !== undefined) throw new RangeError(`No benchmark "${wrong}"; there are ${NAMES.join(" ")}`);
+  const quick: boolean = flags.quick;
+  const subscribers: string = flags.subscribers ?? "1,10,100,500";
+  return {
+    names,
+    json: flags.json as boolean,
+    write: flags.write as boolean,
+    subscribers: subscribers.split(",").map((text) => readNumber("subscribers", text, 1, 1, 10_000)),
+    rounds: readNumber("rounds", flags.rounds, quick ? 1 : 5, 1, 1000),
+    roundMs: readNumber("seconds", flags.seconds, quick ? 0.3 : 2, 0.1, 60) * 1000,
+    idleSubscribers: quick ? 500 : 10_000,
+    topics: quick ? 5000 : 50_000,
+  };
+}
+
+function readNumber(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (!(value >= min && value <= max)) throw new RangeError(`Bad --${name} "${text}": a number from ${min} to ${max}`);
+  return value;
+}
+
+/** A file of `/proc`; empty where there is none. Only programs with every permission may read it, hence by `cat`. */
+async function readProc(file: string): Promise<string> {
+  try {
+    const { stdout } = await new Deno.Command("cat", { args: [`/proc/${file}`], stderr: "null" }).output();
+    return new TextDecoder().decode(stdout);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+/** Says what is going on, to a person who waits. */
+function progress(line: string): void {
+  if (Deno.stderr.isTerminal()) say(line);
+}
+
+function say(line: string): void {
+  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+function print(text: string): number {
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+  return 0;
+}
+
+const directory = await Deno.makeTempDir({ prefix: "msgbus-peers-" });
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(signal, () => {
+    // Not harder: nginx has a child, which would stay.
+    killChildren("SIGTERM");
+    Deno.removeSync(directory, { recursive: true });
+    Deno.exit(130);
+  });
+}
+let code = 1;
+try {
+  code = await main(Deno.args, directory);
+} catch (error) {
+  say(`bench: ${error instanceof RangeError ? error.message : error instanceof Error ? error.stack : String(error)}`);
+}
+await Deno.remove(directory, { recursive: true });
+Deno.exit(code);

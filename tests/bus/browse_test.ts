@@ -1,0 +1,99 @@
+import type { BrowseOptions } from "../../lib/bus/answers.ts";
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
+import { lineLength } from "../../lib/bus/run.ts";
+import { parseSince } from "../../lib/wire/since.ts";
+import { assertEquals } from "../deps.ts";
+import { lineOf } from "./deliveries.ts";
+import { codeOf } from "./error_code.ts";
+import { TestClock } from "./test_clock.ts";
+
+/** A bus whose topic `foo` has had the messages 0 to 4, a second apart. */
+function setUp(options: BusOptions = {}) {
+  const clock = new TestClock();
+  const startedMs = clock.now();
+  const bus = new MessageBus({ clock, ttlMs: 0, ...options });
+  for (const payload of ["a", "b", "c", "d", "e"]) {
+    bus.put("foo", payload);
+    clock.tick(1000);
+  }
+  const browse = (options?: BrowseOptions) => {
+    const { messages, gap, next } = bus.browse("foo", options)!;
+    return [lineOf(gap), ...messages.map(({ id }) => id), next.split("@")[0]].filter((part) => part !== undefined);
+  };
+  return { clock, bus, startedMs, browse };
+}
+
+Deno.test("MessageBus.browse shows what is retained and the position after it, and takes nothing", () => {
+  const { bus, browse } = setUp();
+  assertEquals(browse(), [0, 1, 2, 3, 4, "5"]);
+  assertEquals(browse(), [0, 1, 2, 3, 4, "5"]);
+  const { pending } = bus.topic("foo")!;
+  assertEquals({ pending, pulled: bus.totals().pulled, delivered: bus.totals().delivered }, { pending: 5, pulled: 0, delivered: 0 });
+});
+
+Deno.test("MessageBus.browse begins where since says", () => {
+  const { browse, startedMs } = setUp();
+  assertEquals(browse({ since: { next: 3 } }), [3, 4, "5"]);
+  assertEquals(browse({ since: { last: 1 } }), [4, "5"]);
+  assertEquals(browse({ since: { createdMs: startedMs + 2500 } }), [3, 4, "5"]);
+  assertEquals(browse({ since: "latest" }), ["5"]);
+});
+
+Deno.test("MessageBus.browse shows at most limit messages, page by page", () => {
+  const { bus } = setUp();
+  const pages: number[][] = [];
+  for (let since = parseSince("0", 0)!;;) {
+    const { messages, next } = bus.browse("foo", { since, limit: 2 })!;
+    pages.push(messages.map(({ id }) => id));
+    since = parseSince(next, 0)!;
+    if (messages.length === 0) break;
+  }
+  assertEquals(pages, [[0, 1], [2, 3], [4], []]);
+});
+
+Deno.test("MessageBus.browse shows 100 messages if nobody says how many", () => {
+  const { bus } = setUp();
+  for (let i = 0; i < 200; i++) bus.put("bar", "hi");
+  assertEquals(bus.browse("bar")?.messages.length, 100);
+});
+
+Deno.test("MessageBus.browse shows what fits into maxBytes, the first message anyway", () => {
+  const { bus, browse } = setUp();
+  const bytes = lineLength(bus.browse("foo")!.messages[0]!);
+  assertEquals(browse({ maxBytes: 2 * bytes }), [0, 1, "2"]);
+  assertEquals(browse({ maxBytes: 1 }), [0, "1"]);
+});
+
+Deno.test("MessageBus.browse tells what is gone of what was wanted, each time", () => {
+  const { browse, startedMs } = setUp({ maxMessages: 2 });
+  assertEquals(browse({ since: { next: 1 } }), ["gap foo 1-2 dropped", 3, 4, "5"]);
+  assertEquals(browse({ since: { createdMs: startedMs } }), ["gap foo null-2 dropped", 3, 4, "5"]);
+  assertEquals(browse({ since: { next: 9 } }), ["gap foo null-2 reset", 3, 4, "5"]);
+  assertEquals(browse({ since: { next: 9 } }), ["gap foo null-2 reset", 3, 4, "5"]);
+  assertEquals(browse(), [3, 4, "5"]);
+});
+
+Deno.test("MessageBus.browse gives the end for its next when all that was wanted is gone", () => {
+  const { clock, browse } = setUp({ ttlMs: 10_000 });
+  clock.tick(10_000);
+  assertEquals(browse({ since: { next: 2 } }), ["gap foo 2-4 expired", "5"]);
+});
+
+Deno.test("MessageBus.browse of a missing topic is undefined", () => {
+  assertEquals(setUp().bus.browse("bar"), undefined);
+});
+
+Deno.test("MessageBus.browse refuses what is no position, and no name", () => {
+  const { bus } = setUp();
+  assertEquals(codeOf(() => bus.browse("foo", { since: { next: -1 } })), "bad_cursor");
+  assertEquals(codeOf(() => bus.browse("foo,bar")), "bad_topic");
+  assertEquals(codeOf(() => bus.browse("*")), "bad_topic");
+});
+
+Deno.test("MessageBus.browse goes on while the bus drains, and not after its close", async () => {
+  const { bus, browse } = setUp();
+  bus.drain();
+  assertEquals(browse(), [0, 1, 2, 3, 4, "5"]);
+  await bus.close();
+  assertEquals(codeOf(() => bus.browse("foo")), "already_closed");
+});

@@ -1,0 +1,346 @@
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
+import type { FeedHost } from "../../lib/bus/feed.ts";
+import { MergedFeed } from "../../lib/bus/merged_feed.ts";
+import { Runs } from "../../lib/bus/run.ts";
+import type { Subscription } from "../../lib/bus/subscription.ts";
+import { Topic } from "../../lib/bus/topic.ts";
+import { epochOf, Message } from "../../lib/message.ts";
+import { parseSince } from "../../lib/wire/since.ts";
+import { assert, assertEquals } from "../deps.ts";
+import { deliveriesOf } from "./deliveries.ts";
+import { LaterStore } from "./later_store.ts";
+import { TestClock } from "./test_clock.ts";
+
+function setUp(options: BusOptions = {}) {
+  const clock = new TestClock();
+  return { clock, bus: new MessageBus({ clock, ...options }) };
+}
+
+/** Subscribes where another subscription is. */
+function resume(bus: MessageBus, subscription: Subscription, cursor = subscription.cursor): Subscription {
+  return bus.subscribe(subscription.topic, { since: parseSince(cursor, 0) });
+}
+
+Deno.test("MessageBus.subscribe to a list gives the messages of each topic of it, and of no other", () => {
+  const { bus } = setUp();
+  const subscription = bus.subscribe("b,a");
+  for (const topic of ["a", "c", "b", "a/b", "a"]) bus.put(topic, "hi");
+  assertEquals(deliveriesOf(subscription).toSorted(), ["a 0", "a 1", "b 0", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe to a pattern gives topics that exist and those made later", () => {
+  const { bus } = setUp();
+  bus.put("a/b", "hi");
+  const subscription = bus.subscribe("a/*", { since: "earliest" });
+  assertEquals(deliveriesOf(subscription), ["a/b 0", "caught-up"]);
+  for (const topic of ["a/c", "a/c/d", "a", "a/b"]) bus.put(topic, "hi");
+  assertEquals(deliveriesOf(subscription).toSorted(), ["a/b 1", "a/c 0"]);
+});
+
+Deno.test("MessageBus.subscribe to a pattern gives a topic made later from its first message, since latest too", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("**");
+  bus.put("a/b/c", "hi");
+  clock.flush();
+  assertEquals(deliveriesOf(subscription), ["caught-up", "a/b/c 0"]);
+});
+
+Deno.test("Subscription.read on several topics gives messages in the order of their creation", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("*");
+  for (const topic of ["a", "b", "b", "a", "c", "a"]) {
+    bus.put(topic, "hi");
+    clock.tick(1);
+  }
+  assertEquals(deliveriesOf(subscription), ["caught-up", "a 0", "b 0", "b 1", "a 1", "c 0", "a 2"]);
+});
+
+Deno.test("Subscription.read on several topics gives what was retained, then caught-up, then what came since", () => {
+  const { bus, clock } = setUp();
+  bus.put("a", "hi");
+  clock.tick(1);
+  bus.put("b", "hi");
+  const subscription = bus.subscribe("*", { since: "earliest" });
+  clock.tick(1);
+  bus.put("a", "hi");
+  assertEquals(deliveriesOf(subscription), ["a 0", "b 0", "caught-up", "a 1"]);
+});
+
+Deno.test("Subscription.take on several topics gives a message in the turn of its publish, once", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("*");
+  bus.put("a", "hi");
+  clock.flush();
+  bus.put("a", "hi");
+  assertEquals([subscription.take()?.id, subscription.take()?.id, subscription.take()?.id], [0, 1, undefined]);
+  clock.flush();
+  assertEquals(subscription.take()?.id, undefined);
+});
+
+Deno.test("Subscription.topic is its pattern in one spelling, and several says whether its cursors are times", () => {
+  const { bus } = setUp();
+  const seen = ["/a/", "a,a", "a,b/", "/a/*"].map((topics) => bus.subscribe(topics))
+    .map(({ topic, several, cursor }) => [topic, several, cursor.startsWith("T")]);
+  assertEquals(seen, [["a", false, false], ["a", false, false], ["a,b", true, true], ["a/*", true, true]]);
+});
+
+Deno.test("Subscription.cursor on several topics resumes with what was not read, repeating only its millisecond", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,b");
+  deliveriesOf(subscription);
+  clock.tick(1);
+  bus.put("a", "hi");
+  clock.tick(1);
+  for (const topic of ["a", "b", "a"]) bus.put(topic, "hi");
+  clock.tick(1);
+  bus.put("b", "hi");
+  assertEquals([subscription.take(), subscription.take()].map((message) => message?.topic.name), ["a", "a"]);
+  assertEquals(deliveriesOf(resume(bus, subscription)).toSorted(), ["a 1", "a 2", "b 0", "b 1", "caught-up"]);
+});
+
+Deno.test("Subscription.cursor on several topics is the time when nothing is left to read", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,b");
+  bus.put("a", "hi");
+  clock.tick(5);
+  deliveriesOf(subscription);
+  assertEquals(subscription.cursor, `T${clock.now().toString(36)}`);
+  assertEquals(deliveriesOf(resume(bus, subscription)), ["caught-up"]);
+});
+
+Deno.test("Subscription.cursor on several topics passes no message that was published in this turn", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,b");
+  deliveriesOf(subscription);
+  bus.put("a", "hi");
+  clock.tick(5);
+  assertEquals(deliveriesOf(resume(bus, subscription)), ["a 0", "caught-up"]);
+});
+
+Deno.test("Subscription.cursor on several topics passes no message of a clock that is set back later", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,b");
+  deliveriesOf(subscription);
+  const { cursor } = subscription;
+  clock.set(clock.now() - 60_000);
+  bus.put("a", "hi");
+  assertEquals(deliveriesOf(resume(bus, subscription, cursor)), ["a 0", "caught-up"]);
+});
+
+Deno.test("Subscription.cursor stays when it ends, and resumes it", () => {
+  const { bus, clock } = setUp();
+  for (const topics of ["a", "a,b"]) {
+    const subscription = bus.subscribe(topics, { since: "latest" });
+    bus.put("a", "hi");
+    clock.tick(1);
+    bus.put("a", "hi");
+    subscription.take();
+    const { cursor } = subscription;
+    subscription.close();
+    assertEquals(subscription.cursor, cursor);
+    const id = bus.topic("a")!.seq - 1;
+    assertEquals(deliveriesOf(resume(bus, subscription)), [`a ${id}`, "caught-up"]);
+  }
+});
+
+Deno.test("Subscription.cursorOf a message resumes with what comes after it", () => {
+  const { bus, clock } = setUp();
+  for (const topics of ["a", "a,b"]) {
+    const subscription = bus.subscribe(topics);
+    for (let i = 0; i < 3; i++) {
+      clock.tick(1);
+      bus.put("a", "hi");
+    }
+    subscription.read();
+    const run = subscription.read();
+    assert(typeof run === "object" && run.event === "messages");
+    const second = run.messages[1]!;
+    const [first] = deliveriesOf(resume(bus, subscription, subscription.cursorOf(second)));
+    assertEquals(first, `a ${subscription.several ? second.id : second.id + 1}`);
+  }
+});
+
+Deno.test("Subscription.cursor passes no message that was accepted and is not visible yet", async () => {
+  const store = new LaterStore();
+  const { bus, clock } = setUp({ store });
+  const subscription = bus.subscribe("a,b");
+  deliveriesOf(subscription);
+  const receipts = [bus.publish("a", "hi")];
+  clock.tick(10);
+  receipts.push(bus.publish("b", "hi"));
+  deliveriesOf(subscription);
+  const { cursor } = subscription;
+  await store.answerAll();
+  await Promise.all(receipts);
+  assertEquals(deliveriesOf(resume(bus, subscription, cursor)), ["a 0", "b 0", "caught-up"]);
+});
+
+Deno.test("Subscription.cursorOf a message passes none that was accepted before it and is visible later", async () => {
+  /** Answers for topic b before a. */
+  class Overtaken extends LaterStore {
+    override append(append: Parameters<LaterStore["append"]>[0]): Promise<number> {
+      return append.topic.name === "b" ? Promise.resolve(0) : super.append(append);
+    }
+  }
+  const store = new Overtaken();
+  const { bus, clock } = setUp({ store });
+  const subscription = bus.subscribe("a,b");
+  deliveriesOf(subscription);
+  const late = bus.publish("a", "hi");
+  clock.tick(10);
+  await bus.publish("b", "hi");
+  const message = subscription.take()!;
+  const cursors = [subscription.cursorOf(message), subscription.cursor];
+  await store.answerAll();
+  await late;
+  cursors.push(subscription.cursorOf(message), subscription.cursor);
+  for (const cursor of cursors) {
+    assertEquals(deliveriesOf(resume(bus, subscription, cursor)), ["a 0", "b 0", "caught-up"]);
+  }
+  assertEquals(deliveriesOf(subscription), ["a 0"]);
+});
+
+Deno.test("Subscription.read on several topics says caught-up after all that was retained, whatever is on its way", async () => {
+  const store = new LaterStore();
+  const { bus, clock } = setUp({ store });
+  const first = bus.publish("b", "hi");
+  await store.answer();
+  await first;
+  const late = bus.publish("a", "hi");
+  clock.tick(10);
+  const second = bus.publish("b", "hi");
+  const subscription = bus.subscribe("a,b", { since: "earliest" });
+  assertEquals(deliveriesOf(subscription), ["b 0", "caught-up"]);
+  await store.answerAll();
+  await Promise.all([late, second]);
+  assertEquals(deliveriesOf(subscription), ["a 0", "b 1"]);
+});
+
+Deno.test("MessageBus.delete tells deleted to who reads the topic among others, and goes on", async () => {
+  const { bus, clock } = setUp();
+  for (const topics of ["a,b", "*"]) {
+    let bells = 0;
+    const subscription = bus.subscribe(topics, { onReady: () => bells++ });
+    bus.put("a", "hi");
+    clock.flush();
+    deliveriesOf(subscription);
+    await bus.delete("a");
+    clock.flush();
+    assertEquals({ bells, told: deliveriesOf(subscription) }, { bells: 2, told: ["deleted a"] });
+    bus.put("a", "hi");
+    assertEquals(deliveriesOf(subscription), ["a 0"]);
+    assertEquals(bus.totals().subscriptions, 1);
+    subscription.close();
+    await bus.delete("a");
+  }
+});
+
+Deno.test("MessageBus.delete tells deleted and gives the topic made again, in one turn", async () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("*");
+  bus.put("a", "old");
+  await bus.delete("a");
+  bus.put("a", "new");
+  clock.flush();
+  assertEquals(deliveriesOf(subscription), ["deleted a", "caught-up", "a 0"]);
+});
+
+Deno.test("MessageBus.delete takes back what had not been read of the topic", async () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,b");
+  bus.put("a", "hi");
+  bus.put("b", "hi");
+  clock.flush();
+  assertEquals(subscription.lag, 2);
+  await bus.delete("a");
+  assertEquals(subscription.lag, 1);
+});
+
+Deno.test("MessageBus.topic counts a subscription once however many of its patterns match", async () => {
+  const { bus } = setUp();
+  bus.subscribe("a/b,a/*,a/**,**");
+  bus.subscribe("a/*");
+  const receipt = await bus.publish("a/b", "hi");
+  assertEquals([receipt.subscribers, bus.topic("a/b")?.subscribers, bus.totals().subscriptions], [2, 2, 2]);
+  bus.put("c", "hi");
+  assertEquals(bus.topic("c")?.subscribers, 1);
+});
+
+Deno.test("Subscription.read gives a message once however many of its patterns match", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,*,**");
+  bus.put("a", "hi");
+  clock.flush();
+  assertEquals(deliveriesOf(subscription), ["caught-up", "a 0"]);
+});
+
+Deno.test("MessageBus forgets an idle topic that only a wildcard matches, and not one that is named", () => {
+  const { bus, clock } = setUp({ ttlMs: 1000, topicIdleMs: 1000 });
+  bus.subscribe("a/*");
+  const named = bus.subscribe("a/b,c/*");
+  for (const topic of ["a/b", "a/c", "c/d"]) bus.put(topic, "hi");
+  clock.tick(10_000);
+  assertEquals(bus.topics().map(({ name }) => name), ["a/b"]);
+  named.close();
+  clock.tick(999);
+  assertEquals(bus.topics().length, 1);
+  clock.tick(1);
+  assertEquals(bus.topics(), []);
+});
+
+Deno.test("MessageBus.put defers nothing if nobody reads the topic", () => {
+  const { bus, clock } = setUp();
+  bus.subscribe("a/*");
+  bus.subscribe("b");
+  clock.flush();
+  bus.put("a", "hi");
+  bus.put("a/b/c", "hi");
+  assertEquals(clock.deferred, 0);
+  bus.put("a/b", "hi");
+  assertEquals(clock.deferred, 1);
+});
+
+Deno.test("MessageBus.subscribe to 10 000 quiet topics gives and counts what is new in one of them", () => {
+  const { bus, clock } = setUp();
+  for (let i = 0; i < 10_000; i++) bus.put(`t/${i}`, "hi");
+  const subscription = bus.subscribe("t/*");
+  assertEquals(deliveriesOf(subscription), ["caught-up"]);
+  const { timers } = clock;
+  bus.put("t/5000", "hi");
+  assertEquals([clock.timers, subscription.lag], [timers, 1]);
+  assertEquals(deliveriesOf(subscription), ["t/5000 1"]);
+  assertEquals(subscription.lag, 0);
+});
+
+Deno.test("MergedFeed remembers none of 10 000 topics that it has read, or that are quiet", () => {
+  let asked = 0;
+  const clock = new TestClock();
+  const host: FeedHost = {
+    runs: new Runs(clock),
+    startedMs: clock.now(),
+    expire: () => void asked++,
+    spread: () => {},
+    settledMs: () => clock.now(),
+  };
+  const topics = Array.from({ length: 10_000 }, (_, i) => {
+    const info = { name: `t/${i}`, ttlMs: 0, createdMs: i, epoch: epochOf(i) };
+    const topic = new Topic(info, 0);
+    topic.append(new Message(info, { id: 0, payload: new Uint8Array(), createdMs: clock.now() }), 1);
+    return topic;
+  });
+  for (const since of ["latest", "earliest"] as const) {
+    const feed = new MergedFeed(host, "t/*", topics, since);
+    while (feed.read({}) !== undefined);
+    asked = 0;
+    // It looks at every topic in which it has a place.
+    assertEquals({ lag: feed.lag, asked, readable: feed.readable }, { lag: 0, asked: 0, readable: false });
+  }
+});
+
+Deno.test("Subscription.close leaves a topic without audience again, however many of its patterns matched", () => {
+  const { bus, clock } = setUp();
+  bus.subscribe("a,*,**").close();
+  clock.flush();
+  bus.put("a", "hi");
+  assertEquals({ deferred: clock.deferred, subscribers: bus.topic("a")?.subscribers }, { deferred: 0, subscribers: 0 });
+});

@@ -1,0 +1,149 @@
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
+import { parseSince, type Since } from "../../lib/wire/since.ts";
+import { assertEquals } from "../deps.ts";
+import { deliveriesOf } from "./deliveries.ts";
+import { codeOf } from "./error_code.ts";
+import { TestClock } from "./test_clock.ts";
+
+/** A bus whose topic `foo` has the messages 0 to 4, a second apart. */
+function setUp(options: BusOptions = {}) {
+  const clock = new TestClock();
+  const startedMs = clock.now();
+  const bus = new MessageBus({ clock, ttlMs: 0, ...options });
+  for (const payload of ["a", "b", "c", "d", "e"]) {
+    bus.put("foo", payload);
+    clock.tick(1000);
+  }
+  const epoch = bus.topic("foo")!.cursor.split("@")[1]!;
+  const given = (since: Since, topics = "foo") => deliveriesOf(bus.subscribe(topics, { since }));
+  return { clock, bus, startedMs, epoch, given };
+}
+
+const ALL = ["foo 0", "foo 1", "foo 2", "foo 3", "foo 4", "caught-up"];
+
+Deno.test("MessageBus.subscribe since latest gives what comes, after caught-up", () => {
+  assertEquals(setUp().given("latest"), ["caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since earliest gives all that is retained, and tells of nothing missing", () => {
+  assertEquals(setUp().given("earliest"), ALL);
+  assertEquals(setUp({ maxMessages: 2 }).given("earliest"), ["foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a position gives what follows it, with its epoch or without", () => {
+  const { given, epoch } = setUp();
+  assertEquals(given({ next: 3 }), ["foo 3", "foo 4", "caught-up"]);
+  assertEquals(given({ next: 3, epoch }), ["foo 3", "foo 4", "caught-up"]);
+  assertEquals(given({ next: 5, epoch }), ["caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a position that is gone tells the gap first", () => {
+  assertEquals(setUp({ maxMessages: 2 }).given({ next: 1 }), ["gap foo 1-2 dropped", "foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a position of another epoch, or beyond the end, tells a reset and gives all", () => {
+  const { given, epoch } = setUp();
+  const reset = ["gap foo null-null reset", ...ALL];
+  assertEquals([given({ next: 2, epoch: "another" }), given({ next: 6 }), given({ next: 6, epoch })], [reset, reset, reset]);
+});
+
+Deno.test("MessageBus.subscribe after a reset names the last id that is gone of the topic as it is now", () => {
+  const { given } = setUp({ maxMessages: 2 });
+  assertEquals(given({ next: 9 }), ["gap foo null-2 reset", "foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since last:n gives the newest n, and all if there are fewer", () => {
+  const { given } = setUp({ maxMessages: 3 });
+  assertEquals(given({ last: 2 }), ["foo 3", "foo 4", "caught-up"]);
+  assertEquals(given({ last: 0 }), ["caught-up"]);
+  assertEquals(given({ last: 100 }), ["foo 2", "foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a time gives what was created then or later", () => {
+  const { given, startedMs } = setUp();
+  assertEquals(given({ createdMs: startedMs }), ALL);
+  assertEquals(given({ createdMs: startedMs + 3000 }), ["foo 3", "foo 4", "caught-up"]);
+  assertEquals(given({ createdMs: startedMs + 3001 }), ["foo 4", "caught-up"]);
+  assertEquals(given({ createdMs: startedMs + 1e9 }), ["caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a time tells of what was created then or later and is gone, without its first id", () => {
+  const { given, startedMs } = setUp({ maxMessages: 2 });
+  assertEquals(given({ createdMs: startedMs + 2000 }), ["gap foo null-2 dropped", "foo 3", "foo 4", "caught-up"]);
+  assertEquals(given({ createdMs: startedMs + 2001 }), ["foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a time tells dropped only if a limit dropped something created then or later", () => {
+  const { clock, bus, startedMs, given } = setUp({ ttlMs: 10_000, maxMessages: 4 });
+  clock.tick(12_000 - (clock.now() - startedMs));
+  assertEquals(bus.topic("foo")?.length, 2);
+  assertEquals(given({ createdMs: startedMs }), ["gap foo null-2 dropped", "foo 3", "foo 4", "caught-up"]);
+  assertEquals(given({ createdMs: startedMs + 1 }), ["gap foo null-2 expired", "foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe since a time before the bus began tells a reset", () => {
+  const { given, startedMs } = setUp();
+  assertEquals(given({ createdMs: startedMs - 1 }), ["gap foo null-null reset", ...ALL]);
+  assertEquals(given({ createdMs: startedMs - 1 }, "bar"), ["gap bar null-null reset", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe to several topics since a time before the bus began tells one reset, by the pattern", () => {
+  const { bus, given, startedMs } = setUp();
+  bus.put("bar", "a");
+  assertEquals(given({ createdMs: startedMs - 1 }, "bar,foo"), ["gap bar,foo null-null reset", ...ALL.slice(0, -1), "bar 0", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe to several topics refuses positions with bad_cursor, and takes all else", () => {
+  const { bus, given, startedMs } = setUp();
+  for (const topics of ["foo,bar", "*", "foo/**"]) {
+    assertEquals(codeOf(() => bus.subscribe(topics, { since: { next: 0 } })), "bad_cursor");
+    assertEquals(codeOf(() => bus.subscribe(topics, { since: { next: 0, epoch: "another" } })), "bad_cursor");
+  }
+  assertEquals(bus.totals().subscriptions, 0);
+  assertEquals(given("latest", "*"), ["caught-up"]);
+  assertEquals(given("earliest", "*"), ALL);
+  assertEquals(given({ last: 1 }, "*"), ["foo 4", "caught-up"]);
+  assertEquals(given({ createdMs: startedMs + 3000 }, "*"), ["foo 3", "foo 4", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe to a missing topic tells a reset for a position that is not its beginning", () => {
+  const { given } = setUp();
+  const reset = ["gap bar null-null reset", "caught-up"];
+  assertEquals(given({ next: 1 }, "bar"), reset);
+  assertEquals(given({ next: 0, epoch: "another" }, "bar"), reset);
+});
+
+Deno.test("MessageBus.subscribe to a missing topic tells nothing otherwise, and gives it from its beginning", () => {
+  const { bus, startedMs } = setUp();
+  const sinces: Since[] = ["latest", "earliest", { next: 0 }, { last: 3 }, { createdMs: startedMs }];
+  const subscriptions = sinces.map((since) => bus.subscribe("bar", { since }));
+  bus.put("bar", "a");
+  for (const subscription of subscriptions) assertEquals(deliveriesOf(subscription), ["caught-up", "bar 0"]);
+});
+
+Deno.test("Subscription.cursor is where it began until it was told what is missing there", () => {
+  const { bus, clock, startedMs } = setUp({ maxMessages: 2 });
+  for (const since of ["9", "0@another", "1", `T${(startedMs - 1).toString(36)}`, `T${startedMs.toString(36)}`]) {
+    const first = bus.subscribe("foo", { since: parseSince(since, clock.now()) });
+    const again = bus.subscribe("foo", { since: parseSince(first.cursor, clock.now()) });
+    assertEquals(deliveriesOf(again), deliveriesOf(first));
+  }
+});
+
+Deno.test("Subscription.cursor on several topics is where it began until all that is missing there was told", () => {
+  const { bus, clock, startedMs } = setUp({ maxMessages: 2 });
+  for (const payload of ["a", "b", "c"]) bus.put("bar", payload);
+  const first = bus.subscribe("*", { since: { createdMs: startedMs } });
+  first.read();
+  const again = bus.subscribe("*", { since: parseSince(first.cursor, clock.now()) });
+  assertEquals(deliveriesOf(again).slice(0, 3), ["gap foo null-2 dropped", "gap bar null-0 dropped", "foo 3"]);
+  assertEquals(deliveriesOf(first)[0], "gap bar null-0 dropped");
+});
+
+Deno.test("Subscription.cursor of a time that nobody can have can be read", () => {
+  const { bus, clock } = setUp();
+  for (const createdMs of [-1e12, 0.5, -0.5]) {
+    const { cursor } = bus.subscribe("*", { since: { createdMs } });
+    assertEquals(parseSince(cursor, clock.now()), { createdMs: 0 });
+  }
+});
