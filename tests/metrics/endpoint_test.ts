@@ -59,7 +59,7 @@ const ANSWERS: readonly (readonly [line: string, body: string, told: Omit<Answer
   ["PUT /t", "too long", { method: "PUT", route: "publish", status: 413, error: "too_large" }],
   ["HEAD /t", "", { method: "HEAD", route: "other", status: 200, error: undefined }],
   ["GET /", "", { method: "GET", route: "other", status: 200, error: undefined }],
-  ["GET /*", "", { method: "GET", route: "other", status: 400, error: "bad_target" }],
+  ["GET /t#x", "", { method: "GET", route: "other", status: 400, error: "bad_target" }],
   ["BREW /t", "", { method: "BREW", route: "other", status: 501, error: "unknown_method" }],
   ["OPTIONS /t", "", { method: "OPTIONS", route: "other", status: 204, error: undefined }],
   ["DELETE /t", "", { method: "DELETE", route: "other", status: 204, error: undefined }],
