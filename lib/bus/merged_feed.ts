@@ -7,7 +7,7 @@
 import type { ControlEvent, Gap } from "../event.ts";
 import type { Message } from "../message.ts";
 import { formatTimeCursor, type Since } from "../wire/since.ts";
-import { type Delivery, type Feed, type FeedHost, type ReadLimits, readRun } from "./feed.ts";
+import { type Delivery, type Feed, type FeedHost, hasRoom, type ReadLimits, readRun } from "./feed.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
 import { missingBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
@@ -125,6 +125,7 @@ export class MergedFeed implements Feed {
       this.#host.expire(topic);
       const gap = topic.gapAt(source.next);
       if (gap !== undefined) {
+        if (!hasRoom(limits, topic)) return "full";
         this.#moveTo(entry, topic.log.first);
         return { event: "gap", cursor: this.cursor, ...gap };
       }
