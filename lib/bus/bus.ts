@@ -5,10 +5,8 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import type { Gap } from "../event.ts";
-import { formatCursor, Message } from "../message.ts";
+import { formatCursor, type Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
-import { canonicalTopicName } from "../topic_name.ts";
 import { hasWildcard, parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
 import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
@@ -24,16 +22,18 @@ import type {
   Receipt,
   TopicStats,
 } from "./answers.ts";
+import { Intake } from "./intake.ts";
 import { largest } from "./largest.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
 import { PatternTree } from "./pattern_tree.ts";
+import { Queues } from "./queues.ts";
 import { Retention } from "./retention.ts";
-import { lineLength, Runs } from "./run.ts";
+import { Runs } from "./run.ts";
 import { type Appointment, Schedule } from "./schedule.ts";
-import { assertSince, startOf } from "./start.ts";
-import type { Append, Store } from "./store.ts";
+import { assertSince } from "./start.ts";
+import type { Store } from "./store.ts";
 import {
   type EndReason,
   type SubscribeOptions,
@@ -43,7 +43,6 @@ import {
 } from "./subscription.ts";
 import { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
-import { WaitingPulls, type WaitOptions } from "./waiting_pulls.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
 export interface BusOptions extends Partial<Limits> {
@@ -80,18 +79,10 @@ export class MessageBus implements AsyncDisposable {
   readonly #retention: Retention;
   readonly #fanout: Fanout;
   readonly #topics: TopicTable;
-  readonly #waiting: WaitingPulls;
+  readonly #intake: Intake;
+  readonly #queues: Queues;
   readonly #feedHost: FeedHost;
-  /** When it was made, in milliseconds since the Unix epoch. */
-  readonly #startedMs: number;
-  /** No message to come will have been created before this. */
-  #acceptedMs: number;
-  /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
-  readonly #pending = new Set<Append>();
   #state: "open" | "draining" | "closed" = "open";
-
-  #published = 0;
-  #pulled = 0;
   #delivered = 0;
 
   /**
@@ -105,22 +96,33 @@ export class MessageBus implements AsyncDisposable {
     this.#store = store;
     this.#observer = observer;
     this.#clock = clock;
-    this.#startedMs = this.#acceptedMs = clock.now();
+    const startedMs = clock.now();
     const schedule = this.#schedule = new Schedule(clock);
     const onEmptied = (topic: Topic, nowMs: number) => this.#topics.comeBack(topic, nowMs);
     const retention = this.#retention = new Retention({ limits, observer, onEmptied });
-    this.#waiting = new WaitingPulls(clock);
-    const fanout = this.#fanout = new Fanout(clock, (topic) => this.#waiting.serve(topic.info.name));
-    this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store });
+    const fanout = this.#fanout = new Fanout(clock, (topic) => this.#queues.serve(topic.info.name));
+    const topics = this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store });
+    const queues = this.#queues = new Queues({ clock, store, observer, topics, retention, startedMs });
+    const isAwaited = (name: string) => queues.isAwaited(name);
+    const intake = this.#intake = new Intake({
+      clock,
+      schedule,
+      store,
+      observer,
+      topics,
+      retention,
+      fanout,
+      isAwaited,
+    });
     this.#feedHost = {
       runs: new Runs(clock),
-      startedMs: this.#startedMs,
+      startedMs,
       expire: (topic) => {
         // What a deleted one has is not counted any more.
         if (!topic.deleted) retention.expire(topic, clock.now());
       },
       spread: () => fanout.spread(),
-      settledMs: () => this.#settledMs(),
+      settledMs: () => intake.settledMs(),
     };
   }
 
@@ -133,10 +135,7 @@ export class MessageBus implements AsyncDisposable {
   put(topic: string, payload: string | Uint8Array): Message {
     this.#assertSynchronous("put");
     this.#assertOpen();
-    assertPayload(payload);
-    const target = this.#topics.admit(topic);
-    const append = this.#prepare(target, [target.encode(payload)]);
-    return this.#apply(target, append, this.#ask(target, append) as number)!;
+    return this.#intake.put(topic, payload);
   }
 
   /**
@@ -148,7 +147,7 @@ export class MessageBus implements AsyncDisposable {
   get(topic: string): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    return this.#take(topic, ONE_MESSAGE).messages[0];
+    return this.#queues.get(topic);
   }
 
   /**
@@ -159,31 +158,9 @@ export class MessageBus implements AsyncDisposable {
    * `already_closed`, `id_space_exhausted`, `bad_request` for no message at all. A refused publish takes no id.
    */
   async publish(topic: string, payload: string | Uint8Array | readonly (string | Uint8Array)[]): Promise<Receipt> {
-    const payloads = (Array.isArray(payload) ? payload : [payload]) as readonly (string | Uint8Array)[];
-    payloads.forEach(assertPayload);
-    const count = payloads.length;
-    if (count === 0) throw new BusError("bad_request", `Cannot publish to ${quote(topic)}: no message was given`);
     this.#assertOpen();
-    let target = this.#topics.admit(topic);
-    // The store must not be asked to append to what it is removing.
-    for (; target.removal !== undefined; target = this.#topics.admit(topic)) {
-      await target.removal;
-      this.#assertOpen();
-    }
-    const append = this.#prepare(target, payloads.map((each) => target.encode(each)));
-    const answer = this.#ask(target, append);
-    // A synchronous store is not awaited: nothing may happen between the check, the append and what follows from it.
-    let firstId: number;
-    if (typeof answer === "number") this.#apply(target, append, firstId = answer);
-    else firstId = await this.#applyLater(target, append, answer);
-    return {
-      topic: target.info.name,
-      id: firstId,
-      count,
-      cursor: formatCursor(firstId + count, target.info.epoch),
-      durability: this.#store.durability,
-      subscribers: this.#fanout.countOf(target),
-    };
+    const payloads = (Array.isArray(payload) ? payload : [payload]) as readonly (string | Uint8Array)[];
+    return await this.#intake.publish(topic, payloads, () => this.#assertOpen());
   }
 
   /**
@@ -206,22 +183,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
     this.#assertOpen();
-    const { waitMs = 0, signal } = options;
-    signal?.throwIfAborted();
-    // Nothing is taken for who waits, no gap either: it may give up.
-    const taken = waitMs > 0 && !this.#hasNext(topic)
-      ? await this.#takeLater(topic, options, { waitMs, signal })
-      : this.#take(topic, options);
-    const { messages, gap, noted } = taken;
-    if (noted !== undefined) await noted;
-    return { messages, gap };
-  }
-
-  async #takeLater(topic: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
-    if (this.#state === "draining") throw new BusError("draining", "Cannot wait: the bus is shutting down");
-    const name = canonicalTopicName(topic);
-    const take = () => this.#hasNext(name) ? this.#take(name, options) : undefined;
-    return await this.#waiting.wait(name, take, wait) ?? this.#take(name, NO_MESSAGE);
+    return await this.#queues.pullBatch(topic, options);
   }
 
   /**
@@ -231,24 +193,7 @@ export class MessageBus implements AsyncDisposable {
    */
   browse(topic: string, options: BrowseOptions = {}): Page | undefined {
     this.#assertOpen();
-    const { since = "earliest", limit = 100, maxBytes = MAX_BATCH_BYTES } = options;
-    assertSince(since);
-    const target = this.#topics.find(topic);
-    if (target === undefined) return undefined;
-    this.#retention.expire(target, this.#clock.now());
-    const start = startOf(target, since, this.#startedMs);
-    const gap = start.gap ?? target.gapAt(start.next);
-    const messages: Message[] = [];
-    let next = Math.max(start.next, target.log.first);
-    for (let bytes = 0; messages.length < limit; next++) {
-      const message = target.log.get(next);
-      if (message === undefined) break;
-      bytes += lineLength(message);
-      if (messages.length > 0 && bytes > maxBytes) break;
-      messages.push(message);
-    }
-    if (gap !== undefined) this.#observer.gap?.(gap);
-    return { messages, gap, next: formatCursor(next, target.info.epoch) };
+    return this.#queues.browse(topic, options);
   }
 
   /**
@@ -342,8 +287,8 @@ export class MessageBus implements AsyncDisposable {
       topics: this.#topics.size,
       ...this.#retention.totals,
       subscriptions: this.#fanout.size,
-      published: this.#published,
-      pulled: this.#pulled,
+      published: this.#intake.published,
+      pulled: this.#queues.pulled,
       delivered: this.#delivered,
     };
   }
@@ -355,7 +300,7 @@ export class MessageBus implements AsyncDisposable {
   drain(): void {
     if (this.#state === "open") this.#state = "draining";
     this.#fanout.ring();
-    this.#waiting.giveUp();
+    this.#queues.drain();
     for (const subscriber of this.#fanout.all()) this.#end(subscriber, "drained");
   }
 
@@ -380,108 +325,6 @@ export class MessageBus implements AsyncDisposable {
     if (!this.#store.synchronous) {
       throw new BusError("not_synchronous", `Cannot ${method} at once: the store answers later`);
     }
-  }
-
-  /** Checks payloads against the limits, and makes of them what the store is asked to append. */
-  #prepare(topic: Topic, payloads: readonly Uint8Array[]): Append {
-    const nowMs = this.#clock.now();
-    this.#retention.expire(topic, nowMs);
-    try {
-      this.#retention.admit(topic, payloads);
-    } catch (error) {
-      this.#topics.forgetIfUnused(topic);
-      throw error;
-    }
-    // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
-    // subscriptions to several topics are times.
-    const createdMs = this.#acceptedMs = Math.max(nowMs, this.#acceptedMs);
-    return { topic: topic.info, expectedId: topic.nextId, payloads, createdMs };
-  }
-
-  #ask(topic: Topic, append: Append): number | Promise<number> {
-    this.#topics.noteUse(topic);
-    try {
-      return this.#store.append(append);
-    } catch (error) {
-      this.#topics.forgetIfUnused(topic);
-      throw error;
-    }
-  }
-
-  /** Applies when the store has answered, in the same step in which the messages stop being on their way. */
-  async #applyLater(topic: Topic, append: Append, answer: Promise<number>): Promise<number> {
-    const release = this.#retention.reserve(topic, append);
-    this.#pending.add(append);
-    let firstId: number | undefined;
-    try {
-      firstId = await answer;
-    } finally {
-      release();
-      this.#pending.delete(append);
-      if (firstId === undefined) this.#topics.forgetIfUnused(topic);
-    }
-    this.#apply(topic, append, firstId);
-    return firstId;
-  }
-
-  /** Makes visible what the store has taken. Returns the last message. */
-  #apply(topic: Topic, append: Append, firstId: number): Message | undefined {
-    if (topic.deleted) return undefined;
-    const { info, log } = topic;
-    if (firstId !== log.next) {
-      throw new BusError("internal", `The store assigned id ${firstId} instead of ${log.next} in ${quote(info.name)}`);
-    }
-    const { createdMs } = append;
-    if (firstId === 0) this.#fanout.introduce(topic);
-    if (log.length === 0 && info.ttlMs > 0) this.#schedule.move(topic.appointment!, createdMs + info.ttlMs);
-    let message: Message | undefined;
-    for (const payload of append.payloads) {
-      message = new Message(info, { id: log.next, payload, createdMs });
-      this.#retention.retain(topic, message);
-      this.#published++;
-      this.#observer.published?.(message, this.#fanout.countOf(topic));
-    }
-    if (this.#fanout.hasAudience(topic) || this.#waiting.has(info.name)) {
-      this.#fanout.ringLater(topic, firstId, createdMs);
-    }
-    return message;
-  }
-
-  /** Whether there is something next in a topic's queue. */
-  #hasNext(name: string): boolean {
-    const topic = this.#topics.find(name);
-    if (topic === undefined) return false;
-    topic.usedMs = this.#clock.now();
-    this.#retention.expire(topic, topic.usedMs);
-    return topic.queue.peek(topic.log) !== undefined;
-  }
-
-  /** Takes what is next in a topic's queue, and tells the store. */
-  #take(name: string, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
-    const topic = this.#topics.find(name);
-    const messages: Message[] = [];
-    let gap: Gap | undefined;
-    if (topic !== undefined) {
-      topic.usedMs = this.#clock.now();
-      this.#retention.expire(topic, topic.usedMs);
-      gap = this.#retention.skip(topic);
-      for (let bytes = 0; messages.length < limit;) {
-        const next = topic.queue.peek(topic.log);
-        if (next === undefined) break;
-        if (limit > 1 && (bytes += lineLength(next)) > maxBytes && messages.length > 0) break;
-        const message = this.#retention.take(topic)!;
-        messages.push(message);
-        this.#pulled++;
-        this.#observer.pulled?.(topic.info.name, message);
-      }
-    }
-    if (messages.length === 0) this.#observer.pulled?.(topic?.info.name ?? canonicalTopicName(name), undefined);
-    if (gap !== undefined) this.#observer.gap?.(gap);
-    const last = messages.at(-1);
-    // At once, so that it learns of pulls in their order; unless it is being asked to remove the topic with everything.
-    const note = last !== undefined && topic!.removal === undefined;
-    const noted = note ? this.#store.advance(topic!.info, last.seq) : undefined;
-    return { messages, gap, noted };
   }
 
   /** The topics that a subscription to several may have something to read of when it begins, in the order they were made. */
@@ -519,14 +362,6 @@ export class MessageBus implements AsyncDisposable {
     unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
   };
 
-  /** See {@linkcode FeedHost.settledMs}. */
-  #settledMs(): number {
-    // The clock may be set back before the next message is accepted.
-    this.#acceptedMs = Math.max(this.#clock.now(), this.#acceptedMs);
-    const [oldest] = this.#pending;
-    return oldest?.createdMs ?? this.#acceptedMs;
-  }
-
   #countDelivery(delivery: Delivery): void {
     if (delivery.event === "gap") this.#observer.gap?.(delivery);
     if (delivery.event !== "messages") return;
@@ -548,22 +383,5 @@ export class MessageBus implements AsyncDisposable {
     }
     subscriber.end(reason);
     this.#observer.unsubscribed?.(subscriber, reason);
-  }
-}
-
-/** What was taken of a queue; `noted` settles when the store has learnt of that. */
-interface Taken extends Batch {
-  readonly noted: void | Promise<void>;
-}
-
-const ONE_MESSAGE: PullBatchOptions = {};
-const NO_MESSAGE: PullBatchOptions = { limit: 0 };
-/** What is given at once, of a queue or to look at, in bytes of envelopes with a line end each. */
-const MAX_BATCH_BYTES = 8 * 1024 ** 2;
-
-/** From JavaScript anything may come, and what has no length would spoil the count of bytes for good. */
-function assertPayload(payload: unknown): void {
-  if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
-    throw new TypeError(`A payload is a string or a Uint8Array, not ${payload}`);
   }
 }

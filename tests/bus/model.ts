@@ -391,7 +391,12 @@ export class Model {
     const unread = this.#unreadOf(subscription);
     const oldestMs = Math.min(...unread.map((topic) => nextMsOf(subscription, topic)));
     const candidates = unread.filter((topic) => nextMsOf(subscription, topic) === oldestMs);
-    const topic = candidates.find(({ name }) => !several || name === chosen) ??
+    // One whose turn it is and that has no room is as good as another.
+    const isFull = (topic: ModelTopic) => {
+      const [next] = retained(topic).filter(({ id }) => id >= wantedOf(subscription, topic));
+      return next !== undefined && lineBytes(next) > (limits.maxBytes ?? Infinity);
+    };
+    const topic = candidates.find((topic) => !several || (chosen === FULL ? isFull(topic) : topic.name === chosen)) ??
       candidates.find((topic) => gapAt(topic, wantedOf(subscription, topic)) === undefined) ?? candidates[0];
     if (topic !== undefined) {
       this.#expire(topic);
