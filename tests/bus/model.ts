@@ -9,6 +9,9 @@ import type { EndReason } from "../../lib/bus/subscription.ts";
 import type { Gap } from "../../lib/event.ts";
 import { assert } from "../deps.ts";
 
+/** Stands for the topic of a reader that was told that it has no room. */
+export const FULL = "a reader without room";
+
 /** A message of the model. */
 export interface ModelMessage {
   readonly id: number;
