@@ -33,14 +33,10 @@ export { combineObservers, type DropReason, type Observer } from "./bus/observer
 export type { Run } from "./bus/run.ts";
 export type { Append, Durability, Store } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
-export {
-  Client,
-  type ClientOptions,
-  type PublishOptions,
-  type PublishReceipt,
-  type RequestOptions,
-} from "./client/client.ts";
+export { Client, type ClientOptions, type PublishOptions, type PublishReceipt } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
+export type { ClientBrowseOptions, ClientPullBatchOptions, ClientPullOptions } from "./client/reading.ts";
+export type { Fetch, RequestOptions } from "./client/requests.ts";
 export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
 export type { ControlEvent, Gap, GapReason } from "./event.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";

@@ -7,7 +7,7 @@
 import type { ControlEvent, Gap } from "../event.ts";
 import { formatCursor, type Message } from "../message.ts";
 import type { Since } from "../wire/since.ts";
-import { type Run, runFrom, type Runs } from "./run.ts";
+import { lineLength, type Run, runFrom, type Runs } from "./run.ts";
 import { cursorOfSince, missingBefore, resetBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
 
@@ -57,6 +57,8 @@ export interface Feed {
   forget(topic: Topic): void;
   /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
   read(limits: ReadLimits): Delivery | "full" | undefined;
+  /** It hears of nothing new any more, and is read to the end. */
+  finish(): void;
   /** Lets go of its topics. It is not read any more; its cursor stays. */
   release(): void;
 }
@@ -137,6 +139,7 @@ export class TopicFeed implements Feed {
       this.#host.expire(topic);
       const gap = topic.gapAt(this.#next);
       if (gap !== undefined) {
+        if (!hasRoom(limits, topic)) return "full";
         this.#next = topic.log.first;
         return { event: "gap", cursor: this.cursor, ...gap };
       }
@@ -152,9 +155,20 @@ export class TopicFeed implements Feed {
     return run;
   }
 
+  finish(): void {}
+
   release(): void {
     this.#topic = undefined;
   }
+}
+
+/**
+ * Whether the limits allow the oldest retained message of a topic. A reader that has no room for it is told of no gap
+ * before it: it would be told of another one each time the log moves on without it.
+ */
+export function hasRoom({ maxBytes = Infinity }: ReadLimits, { log }: Topic): boolean {
+  const { oldest } = log;
+  return oldest === undefined || lineLength(oldest) <= maxBytes;
 }
 
 /** The run of a topic from a retained message on, as far as the limits allow; `undefined` if they allow no message. */

@@ -7,7 +7,7 @@
 import type { ControlEvent, Gap } from "../event.ts";
 import type { Message } from "../message.ts";
 import { formatTimeCursor, type Since } from "../wire/since.ts";
-import { type Delivery, type Feed, type FeedHost, type ReadLimits, readRun } from "./feed.ts";
+import { type Delivery, type Feed, type FeedHost, hasRoom, type ReadLimits, readRun } from "./feed.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
 import { missingBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
@@ -39,6 +39,8 @@ export class MergedFeed implements Feed {
   #replayUntilMs: number | undefined = -Infinity;
   /** Its cursor when nothing is left to read. */
   #readUntilMs: number;
+  /** When it stopped hearing of what is new. */
+  #finishedMs = Infinity;
 
   /** Begins in topics; `pattern` is how they were asked for. */
   constructor(host: FeedHost, pattern: string, topics: readonly Topic[], since: Since) {
@@ -66,7 +68,12 @@ export class MergedFeed implements Feed {
   get #cursorMs(): number {
     if (this.#missing.length > 0) return this.#sinceMs;
     this.#host.spread();
-    return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#host.settledMs());
+    return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#settledMs());
+  }
+
+  /** A time before which it has heard of every message. */
+  #settledMs(): number {
+    return Math.min(this.#host.settledMs(), this.#finishedMs);
   }
 
   cursorOf(message: Message): string {
@@ -118,6 +125,7 @@ export class MergedFeed implements Feed {
       this.#host.expire(topic);
       const gap = topic.gapAt(source.next);
       if (gap !== undefined) {
+        if (!hasRoom(limits, topic)) return "full";
         this.#moveTo(entry, topic.log.first);
         return { event: "gap", cursor: this.cursor, ...gap };
       }
@@ -128,8 +136,12 @@ export class MergedFeed implements Feed {
       this.#readUntilMs = Math.max(this.#readUntilMs, run.messages.at(-1)!.createdMs);
       return run;
     }
-    this.#readUntilMs = this.#host.settledMs();
+    this.#readUntilMs = this.#settledMs();
     return this.#replayUntilMs === undefined ? undefined : this.#caughtUp();
+  }
+
+  finish(): void {
+    this.#finishedMs = this.#host.settledMs();
   }
 
   release(): void {

@@ -202,7 +202,8 @@ export class Subscriber implements Subscription {
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     const { onEnd } = this.#options;
     if (onEnd !== undefined) surface(() => onEnd(this, reason));
-    if (reason !== "drained") this.#release();
+    if (reason === "drained") this.#feed.finish();
+    else this.#release();
     this.#ring();
   }
 
@@ -227,8 +228,7 @@ export class Subscriber implements Subscription {
     const delivery = this.#released ? undefined : this.#feed.read(limits);
     if (delivery === undefined) this.#rung = false;
     else if (delivery !== "full") {
-      // A gap is no progress: a reader without room for a message hears of one whenever the log moves on without it.
-      if (delivery.event === "messages") this.#idleChecks = 0;
+      this.#idleChecks = 0;
       this.#host.delivered(delivery);
     }
     return delivery;

@@ -44,6 +44,8 @@ export interface CommandInfo {
   readonly flags: Flags;
   /** How many words it takes, the topic included. */
   readonly words: readonly [min: number, max: number];
+  /** Checks the first word, before anything is read or asked. Default: it is the name of a topic. */
+  readonly checkFirst?: (word: string) => void;
   /** How many words until flags are words, too. Default: flags may stand anywhere. */
   readonly wordsBeforeRest?: number;
 }
@@ -88,8 +90,8 @@ export function defineCommand<F extends Flags>(
       if (words.length > max) {
         throw new BusError("bad_option", `Unexpected argument ${quote(words[max]!)} of ${name}; see ${help}`);
       }
-      // Checked before anything is read or asked.
-      if (min > 0) canonicalTopicName(words[0]!);
+      const { checkFirst = canonicalTopicName } = info;
+      if (min > 0) checkFirst(words[0]!);
       const client = new Client(values.uri as string);
       return await run({ values: values as unknown as Values<F>, words, client, io });
     },

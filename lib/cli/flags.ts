@@ -21,7 +21,7 @@ export interface ValueFlag<T> {
   readonly initial: T;
   /** What would be right, for the error. */
   readonly wanted: string;
-  /** Reads the value; `undefined` if it is wrong. */
+  /** Reads the value; `undefined` if it is wrong, or a {@linkcode BusError} that says what is. */
   readonly read: (text: string) => T | undefined;
 }
 
@@ -187,9 +187,15 @@ function valueOf(
   if (texts.length > 1) throw new BusError("bad_option", `Bad ${source}: given twice; see ${help}`);
   const [text] = texts as [string];
   if (text === "") throw noValue(source, flag, help);
-  const value = flag.read(text);
-  if (value === undefined) {
-    throw new BusError("bad_option", `Bad ${source} ${quote(text)}: not ${flag.wanted}; see ${help}`);
+  const wrong = (fault: string) => {
+    return new BusError("bad_option", `Bad ${source} ${quote(text)}: ${fault}; see ${help}`);
+  };
+  let value: unknown;
+  try {
+    value = flag.read(text);
+  } catch (error) {
+    throw error instanceof BusError ? wrong(error.message) : error;
   }
+  if (value === undefined) throw wrong(`not ${flag.wanted}`);
   return value;
 }

@@ -11,17 +11,24 @@ import { formatDuration } from "../wire/duration.ts";
 import { encodeEnvelope } from "../wire/json.ts";
 import { formatTime } from "../wire/time.ts";
 import type { ValueFlag } from "./flags.ts";
+import { parseTemplate, type Template } from "./template.ts";
 
 /** How to print messages. */
-export type MessageFormat = "log" | "json" | "payload";
+export type MessageFormat = "log" | "json" | "payload" | Template;
 /** How to print what is not a message. */
 export type RecordFormat = "log" | "json";
 
+const NAMED = ["log", "json", "payload"] as const;
+
 /** `--format` of the commands that print messages. */
-export const MESSAGE_FORMAT: ValueFlag<MessageFormat> = formatFlag(
-  ["log", "json", "payload"],
-  "how to print a message: a line of text, the envelope, or the bytes and a newline",
-);
+export const MESSAGE_FORMAT: ValueFlag<MessageFormat> = {
+  short: "f",
+  value: "FORMAT",
+  help: "how to print a message: log, json, payload, or a template such as '{id} {payload}'",
+  initial: "log",
+  wanted: "one of log, json, payload, or a template such as '{id} {payload}'",
+  read: (text) => NAMED.find((name) => name === text) ?? (/[{\\]/.test(text) ? parseTemplate(text) : undefined),
+};
 
 /** `--format` of the commands that print something else. */
 export function recordFormat(help: string): ValueFlag<RecordFormat> {
@@ -45,9 +52,10 @@ const NEWLINE = 0x0a;
 /**
  * A message as it is printed, its line end included. `log` is the original's line with the time at which the message
  * came, `2017/08/07 01:11:22 [msgbus] received message: id=0 topic=foo payload=hi`; what could end the line or confuse a
- * terminal is escaped there.
+ * terminal is escaped there, and in a template.
  */
 export function formatMessage(message: Message, format: MessageFormat, now: Date): Uint8Array {
+  if (typeof format === "object") return encoder.encode(format.fill(message));
   switch (format) {
     case "json":
       return encoder.encode(`${encodeEnvelope(message)}\n`);

@@ -18,10 +18,20 @@ export interface Io {
   write(bytes: Uint8Array): Promise<void>;
   /** Writes a line to standard error, after the name of the program. */
   say(line: string): void;
+  /** Standard error, if it is a terminal, for what is drawn over again. */
+  readonly terminal: Terminal | undefined;
   /** The value of an environment variable. */
   env(name: string): string | undefined;
   /** Begins to listen for SIGINT and SIGTERM: the first aborts the signal, a second one ends the program at once. */
   listenForInterrupt(): Interruption;
+}
+
+/** A screen that somebody looks at. */
+export interface Terminal {
+  /** How many characters a line has. */
+  readonly columns: number;
+  /** Writes to it as it is. */
+  draw(text: string): void;
 }
 
 /** See {@linkcode Io.listenForInterrupt}; listening ends when it is disposed. */
@@ -89,6 +99,19 @@ export const processIo: Io = {
     } catch {
       // Nobody reads it, and there is nowhere else to say so.
     }
+  },
+  get terminal() {
+    if (!Deno.stderr.isTerminal()) return undefined;
+    return {
+      get columns() {
+        try {
+          return Deno.consoleSize().columns;
+        } catch {
+          return 80; // not one that tells
+        }
+      },
+      draw: (text: string) => void Deno.stderr.writeSync(encoder.encode(text)),
+    };
   },
   env: (name) => Deno.env.get(name),
   listenForInterrupt() {

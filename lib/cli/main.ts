@@ -14,11 +14,12 @@ import { helpOf, overview } from "./help.ts";
 import { type Io, OutputClosed, writeText } from "./io.ts";
 import { pub } from "./pub.ts";
 import { pull } from "./pull.ts";
-import { sub } from "./sub.ts";
+import { sub, tail } from "./sub.ts";
+import { bench } from "./bench/bench.ts";
 import { info, rm, topics } from "./topics.ts";
 
 /** All commands but `help`, in the order of the help. */
-export const COMMANDS: readonly Command[] = [pub, sub, pull, topics, info, rm];
+export const COMMANDS: readonly Command[] = [pub, sub, tail, pull, topics, info, rm, bench];
 
 const VERSION_FLAG: Switch = { short: "v", help: "print the version", initial: false };
 const OVERVIEW_FLAGS = { ...COMMON_FLAGS, version: VERSION_FLAG };

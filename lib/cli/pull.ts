@@ -7,6 +7,7 @@
 import { BusError, quote } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { countFlag } from "./count.ts";
+import { durationFlag } from "./durations.ts";
 import { EXIT } from "./exit.ts";
 import { formatMessage, MESSAGE_FORMAT } from "./format.ts";
 
@@ -18,14 +19,32 @@ export const pull: Command = defineCommand({
   summary: "take the messages of a topic's queue",
   description: `Takes and prints one message after the other until the queue is empty. A message taken is not
 given to anybody else who pulls; those who subscribe get it all the same. Exits with 3 if there
-is nothing to take.`,
-  examples: ["msgbus pull hello", "msgbus pull hello --count 1 --format payload"],
-  flags: { format: MESSAGE_FORMAT, count: countFlag("stop after N messages") },
+is nothing to take.
+
+With --wait it waits at most this long for a message, or with --count for as many. When it is
+interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
+  examples: [
+    "msgbus pull hello",
+    "msgbus pull hello --count 1 --format payload",
+    "msgbus pull hello --wait 5m --format '{id}\\t{payload}'",
+  ],
+  flags: {
+    format: MESSAGE_FORMAT,
+    count: countFlag("stop after N messages"),
+    wait: durationFlag({ short: "w", help: "wait this long for messages, such as 20s", initial: undefined }),
+  },
   words: [1, 1],
-}, async ({ words: [topic], values: { format, count = Infinity }, client, io }) => {
+}, async ({ words: [topic], values: { format, count, wait = 0 }, client, io }) => {
+  using interruption = wait > 0 ? io.listenForInterrupt() : undefined;
+  const signal = interruption?.signal;
+  const deadlineMs = performance.now() + wait;
   let taken = 0;
-  while (taken < count) {
-    const message = await client.pull(topic!);
+  while (taken < (count ?? Infinity)) {
+    const waitMs = taken === 0 || count !== undefined ? Math.max(0, deadlineMs - performance.now()) : 0;
+    const message = await client.pull(topic!, { waitMs, signal }).catch((error) => {
+      if (signal?.aborted) return undefined;
+      throw error;
+    });
     if (message === undefined) break;
     taken++;
     await io.write(formatMessage(message, format, new Date()));

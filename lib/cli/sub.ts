@@ -1,32 +1,28 @@
 /**
- * `msgbus sub`: prints messages as they come, or runs a command for each.
+ * `msgbus sub` and `msgbus tail`: messages as they come, from now on or from a little earlier.
  *
  * @module
  */
 
-import { MAX_SLEEP_MS } from "../bus/clock.ts";
-import type { ReconnectNotice } from "../client/subscription.ts";
-import { type BusError, quote } from "../errors.ts";
-import { formatDuration, parseDuration } from "../wire/duration.ts";
+import { BusError } from "../errors.ts";
+import { parseTopicPattern } from "../topic_pattern.ts";
 import { type Command, defineCommand } from "./command.ts";
-import { countFlag } from "./count.ts";
-import { EXIT } from "./exit.ts";
-import { formatMessage, MESSAGE_FORMAT } from "./format.ts";
-import { Hook, MAX_VARIABLE_BYTES } from "./hook.ts";
-
-// A longer sleep would end at once. In whole days, to be said in words.
-const DAY_MS = 86_400_000;
-const MAX_TIMEOUT_MS = Math.floor(MAX_SLEEP_MS / DAY_MS) * DAY_MS;
+import type { ValueFlag } from "./flags.ts";
+import { MAX_VARIABLE_BYTES } from "./hook.ts";
+import { COUNT, read, READER_FLAGS, SINCE } from "./reader.ts";
 
 /** `msgbus sub`. */
 export const sub: Command = defineCommand({
   name: "sub",
   alias: "reg",
-  synopsis: "<topic> [command [args…]]",
+  synopsis: "<topics> [command [args…]]",
   summary: "print messages as they come, or run a command for each",
-  description: `Runs until it is interrupted (exit code 0), the topic is deleted, or a flag ends it. If the server
-can't be reached, it tries again after 2 s, then 4 s and so on up to 64 s, and says so on standard
-error; messages published meanwhile are missed.
+  description: `Topics are one, several with commas between them, or wildcards: orders/* is every topic with one
+more segment, orders/** with one or more. Wildcards need quotes, or the shell may take them.
+
+Runs until it is interrupted (exit code 0), its only topic is deleted, or a flag ends it. If the
+server can't be reached, it tries again after 2 s, then 4 s and so on up to 64 s, and goes on
+where it was. It says on standard error when it does, and which messages were gone by then.
 
 A command gets the message as JSON on its standard input, and in its environment MSGBUS_ID,
 MSGBUS_TOPIC and, as text, MSGBUS_PAYLOAD; the last is missing for a payload with a zero byte or
@@ -35,70 +31,51 @@ that is said on standard error, and the next message follows. All that stands af
 is its own; flags of msgbus stand before it.`,
   examples: [
     "msgbus sub hello",
+    "msgbus sub --since 10m 'orders/**,returns'",
     "msgbus sub --format payload --count 1 --timeout 30s hello",
+    "msgbus sub --format '{created} {topic} {payload}' hello",
     `msgbus sub hello sh -c 'echo "$MSGBUS_TOPIC: $MSGBUS_PAYLOAD"'`,
     "msgbus sub hello jq .payload",
   ],
+  flags: { since: SINCE, count: COUNT, ...READER_FLAGS },
+  words: [1, Infinity],
+  wordsBeforeRest: 2,
+  checkFirst: parseTopicPattern,
+}, async ({ words: [topics, ...command], values, client, io }) => {
+  return await read(client, io, { topics: topics!, command, ...values });
+});
+
+const DEFAULT_LINES = 10;
+
+const LINES: ValueFlag<number | undefined> = {
+  short: "n",
+  value: "N",
+  help: `begin with the last N messages (${DEFAULT_LINES})`,
+  initial: undefined,
+  wanted: "a whole number",
+  read: (text) => /^(0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : undefined,
+};
+
+/** `msgbus tail`. */
+export const tail: Command = defineCommand({
+  name: "tail",
+  synopsis: "<topics> [command [args…]]",
+  summary: "print the last messages, and then messages as they come",
+  description: `As msgbus sub, but begins with the last ${DEFAULT_LINES} messages that are retained.`,
+  examples: ["msgbus tail hello", "msgbus tail -n 100 --timeout 1s hello", "msgbus tail 'orders/*'"],
   flags: {
-    format: MESSAGE_FORMAT,
-    count: countFlag("end after N messages"),
-    timeout: {
-      short: "t",
-      value: "DURATION",
-      help: "end after this time, such as 30s or 5m; with 3 if there were fewer than N messages (without N: none)",
-      initial: undefined,
-      wanted: `a duration such as 30s, up to ${formatDuration(MAX_TIMEOUT_MS)}`,
-      read: (text: string): number | undefined => {
-        const ms = parseDuration(text);
-        return ms !== undefined && ms > 0 && ms <= MAX_TIMEOUT_MS ? ms : undefined;
-      },
-    },
-    reconnect: { help: "fail with 4 instead of trying again", initial: true },
+    lines: LINES,
+    since: { ...SINCE, help: "where to begin instead, as in sub" },
+    count: { ...COUNT, short: undefined },
+    ...READER_FLAGS,
   },
   words: [1, Infinity],
   wordsBeforeRest: 2,
-}, async ({ words: [topic, command, ...args], values: { format, count, timeout, reconnect }, client, io }) => {
-  const hook = command === undefined ? undefined : new Hook(command, args);
-  using interruption = io.listenForInterrupt();
-  let lost: BusError | undefined;
-  using subscription = client.subscribe(topic!, {
-    reconnect,
-    signal: interruption.signal,
-    onReconnect({ reason, waitMs }: ReconnectNotice) {
-      lost = reason;
-      io.say(`${reason.message}; trying again in ${formatWait(waitMs)}`);
-    },
-    onConnect() {
-      if (lost !== undefined) io.say(`connected to ${client.uri}`);
-      lost = undefined;
-    },
-  });
-  let timedOut = false;
-  const timer = timeout === undefined ? undefined : setTimeout(() => {
-    timedOut = true;
-    subscription.close();
-  }, timeout);
-  let messages = 0;
-  try {
-    for await (const message of subscription) {
-      messages++;
-      if (hook === undefined) await io.write(formatMessage(message, format, new Date()));
-      else {
-        const fault = await hook.run(message);
-        if (fault !== undefined) io.say(fault);
-      }
-      if (messages === count) break;
-    }
-  } finally {
-    clearTimeout(timer);
+  checkFirst: parseTopicPattern,
+}, async ({ words: [topics, ...command], values: { lines, since, ...values }, client, io }) => {
+  if (lines !== undefined && since !== undefined) {
+    throw new BusError("bad_option", "Bad --since: it can't go with --lines; see msgbus help tail");
   }
-  if (interruption.signal.aborted || messages === count) return EXIT.done;
-  const wanted = count ?? (timedOut ? 1 : 0);
-  if (timedOut && lost !== undefined && messages < wanted) throw lost;
-  if (!timedOut) io.say(`Topic ${quote(topic!)} was deleted`);
-  return messages >= wanted ? EXIT.done : EXIT.nothing;
+  const begin = since ?? `last:${lines ?? DEFAULT_LINES}`;
+  return await read(client, io, { topics: topics!, command, since: begin, ...values });
 });
-
-function formatWait(waitMs: number): string {
-  return `${(waitMs / 1000).toFixed(1)} s`;
-}

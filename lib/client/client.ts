@@ -4,30 +4,33 @@
  * @module
  */
 
-import type { TopicStats } from "../bus/answers.ts";
+import type { Page, TopicStats } from "../bus/answers.ts";
 import { BusError, quote } from "../errors.ts";
-import { epochOf, formatCursor, type Message } from "../message.ts";
-import { canonicalTopicName, isEndpoint } from "../topic_name.ts";
-import { parseDuration } from "../wire/duration.ts";
+import type { Message } from "../message.ts";
+import { canonicalTopicName } from "../topic_name.ts";
 import { decodeEnvelope } from "../wire/json.ts";
-import { refusalOf, unreachable } from "./failure.ts";
+import { parseSince } from "../wire/since.ts";
+import { baseOf, pathOf, patternOf } from "./address.ts";
 import {
-  type ClientSubscribeOptions,
-  type ClientSubscription,
-  type Failure,
-  SocketSubscription,
-} from "./subscription.ts";
+  type ClientBrowseOptions,
+  type ClientPullBatchOptions,
+  type ClientPullOptions,
+  messagesOf,
+  pageOf,
+  readPath,
+  waitsOf,
+} from "./reading.ts";
+import { refusalOf } from "./failure.ts";
+import { bytesOf, joinLines } from "./payloads.ts";
+import { type Fetch, isMissing, type RequestOptions, Requests } from "./requests.ts";
+import { type Failure, SocketSubscription } from "./socket_subscription.ts";
+import type { ClientSubscribeOptions, ClientSubscription } from "./subscription.ts";
+import { topicOfHead, topicsOfList } from "./topic_stats.ts";
 
 /** How a {@linkcode Client} works; everything has a default. */
 export interface ClientOptions {
   /** Makes the requests, subscriptions excepted. Default: the platform's `fetch`. */
-  readonly fetch?: (url: string, init: RequestInit) => Promise<Response>;
-}
-
-/** What every request takes. */
-export interface RequestOptions {
-  /** Gives the request up when it aborts; the call then rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly fetch?: Fetch;
 }
 
 /** How to publish. */
@@ -55,9 +58,7 @@ export interface PublishReceipt {
   readonly subscribers: number;
 }
 
-const NS_PER_MS = 1_000_000;
 const TRANSIENT = [408, 425, 429];
-const encoder = new TextEncoder();
 
 /**
  * A client of a message bus that msgbusd serves. It holds no connection of its own, so there is nothing to close but
@@ -81,7 +82,7 @@ const encoder = new TextEncoder();
 export class Client {
   /** The base URI of the bus, without a slash at its end. */
   readonly uri: string;
-  readonly #fetch: (url: string, init: RequestInit) => Promise<Response>;
+  readonly #requests: Requests;
 
   /**
    * Makes a client of the bus at `uri`, for example `http://localhost:8000` or, behind a proxy, `https://example.org/bus`.
@@ -90,7 +91,7 @@ export class Client {
    */
   constructor(uri: string | URL, options: ClientOptions = {}) {
     this.uri = baseOf(String(uri));
-    this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
+    this.#requests = new Requests(this.uri, options.fetch ?? ((url, init) => fetch(url, init)));
   }
 
   /**
@@ -113,204 +114,146 @@ export class Client {
     const several = typeof payload !== "string" && !(payload instanceof Uint8Array);
     const body = several ? joinLines(payload) : bytesOf(payload);
     const query = several || options.split === "lines" ? "?split=lines" : "";
-    const response = await this.#send("POST", path + query, { body, signal: options.signal });
-    if (!response.ok) throw await refusalOf(response);
-    const receipt = await this.#json(response, options);
-    if (!isReceipt(receipt)) throw this.#unexpected(response, "no receipt");
+    const response = await this.#requests.demand("POST", path + query, { body, signal: options.signal });
+    const receipt = await this.#requests.json(response, options);
+    if (!isReceipt(receipt)) throw this.#requests.unexpected(response, "no receipt");
     const { topic: name, id, count = 1, cursor, durability, subscribers } = receipt;
     return { topic: name, id, count, cursor, durability, subscribers };
   }
 
   /**
    * Takes the next message of a topic's queue, or `undefined` if there is none or no such topic. At most one caller ever
-   * gets a message this way; if the answer is lost on its way, nobody does.
+   * gets a message this way; if the answer is lost on its way, nobody does. With `waitMs` it waits that long for one.
    */
-  async pull(topic: string, options: RequestOptions = {}): Promise<Message | undefined> {
-    const response = await this.#send("GET", pathOf(topic), options);
-    if (await isMissing(response)) return undefined;
-    if (!response.ok) throw await refusalOf(response);
-    return decodeEnvelope(await this.#text(response, options));
-  }
-
-  /** All topics as they are now, sorted by name. */
-  async topics(options: RequestOptions = {}): Promise<TopicStats[]> {
-    const response = await this.#send("GET", "/", options);
-    if (!response.ok) throw await refusalOf(response);
-    const topics = await this.#json(response, options);
-    if (typeof topics !== "object" || topics === null) throw this.#unexpected(response, "no topics");
-    return Object.values(topics).map((topic) => {
-      if (!isWireTopic(topic)) throw this.#unexpected(response, "a topic that is none");
-      const { name, ttl, created, seq, length, pending, bytes, subscribers } = topic;
-      const createdMs = Date.parse(created);
-      const cursor = formatCursor(seq, epochOf(createdMs));
-      return { name, ttlMs: ttl / NS_PER_MS, createdMs, seq, cursor, length, pending, bytes, subscribers };
-    }).sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
-  }
-
-  /** A topic as it is now, or `undefined` if it doesn't exist. Takes nothing from it. */
-  async topic(name: string, options: RequestOptions = {}): Promise<TopicStats | undefined> {
-    const response = await this.#send("HEAD", pathOf(name), options);
-    if (await isMissing(response)) return undefined;
-    if (!response.ok) throw await refusalOf(response);
-    const text = (header: string) => response.headers.get(`msgbus-${header}`) ?? "";
-    const number = (header: string) => /^[0-9]+$/.test(text(header)) ? Number(text(header)) : NaN;
-    const stats: TopicStats = {
-      name: canonicalTopicName(name),
-      ttlMs: parseDuration(text("ttl")) ?? NaN,
-      createdMs: Date.parse(text("created")),
-      seq: number("seq"),
-      cursor: text("cursor"),
-      length: number("length"),
-      pending: number("pending"),
-      bytes: number("bytes"),
-      subscribers: number("subscribers"),
-    };
-    if (Object.values(stats).some(Number.isNaN)) throw this.#unexpected(response, "no topic");
-    return stats;
-  }
-
-  /** Deletes a topic with everything in it and ends its subscriptions. Resolves to whether there was one. */
-  async delete(topic: string, options: RequestOptions = {}): Promise<boolean> {
-    const response = await this.#send("DELETE", pathOf(topic), options);
-    if (await isMissing(response)) return false;
-    if (!response.ok) throw await refusalOf(response);
-    await response.body?.cancel();
-    return true;
+  async pull(topic: string, options: ClientPullOptions = {}): Promise<Message | undefined> {
+    for (const waitMs of waitsOf(options.waitMs)) {
+      const response = await this.#requests.ask("GET", readPath(topic, { waitMs }), options);
+      if (response !== undefined) return decodeEnvelope(await this.#requests.text(response, options));
+    }
+    return undefined;
   }
 
   /**
-   * Subscribes to the messages of a topic, which need not exist yet. Connects at once, and again whenever the
-   * connection is lost; see {@linkcode ClientSubscribeOptions}.
+   * Takes the next messages of a topic's queue, at most `limit`; none if there are none or no such topic. With `waitMs`
+   * it waits that long for the first. As with {@linkcode Client.pull}, a lost answer loses them all.
+   */
+  async pullBatch(topic: string, options: ClientPullBatchOptions = {}): Promise<Message[]> {
+    const { limit = 100 } = options;
+    for (const waitMs of waitsOf(options.waitMs)) {
+      const response = await this.#requests.ask("GET", readPath(topic, { limit, waitMs }), options);
+      if (response !== undefined) return messagesOf(await this.#requests.text(response, options));
+    }
+    return [];
+  }
+
+  /**
+   * Reads the retained messages of a topic from `since` on, at most `limit`, and takes nothing: the queue and all others
+   * get them all the same. {@linkcode Page.next} is where to go on. With `waitMs` it waits that long for the first.
    *
    * @example
    * ```ts ignore
    * import { Client } from "@msgbus/msgbus";
    *
-   * for await (const message of new Client("http://localhost:8000").subscribe("foo")) {
+   * const client = new Client("http://localhost:8000");
+   * const { messages, next } = await client.browse("foo", { since: "10m", limit: 20 });
+   * console.log(messages.map((message) => message.text()), "go on with", next);
+   * ```
+   *
+   * @throws {BusError} `bad_cursor` if `since` is none of its forms, or as every method.
+   */
+  async browse(topic: string, options: ClientBrowseOptions = {}): Promise<Page> {
+    const { limit } = options;
+    let { since = "earliest" } = options;
+    assertSince(since);
+    let page: Page | undefined;
+    for (const waitMs of waitsOf(options.waitMs)) {
+      const response = await this.#requests.ask("GET", readPath(topic, { since, limit, waitMs }), options);
+      // The position before the first message of a topic to come.
+      if (response === undefined) page = { messages: [], next: "0" };
+      else if (!response.headers.has("msgbus-next")) throw this.#requests.unexpected(response, "no page");
+      else page = pageOf(response.headers, await this.#requests.text(response, options), canonicalTopicName(topic));
+      if (page.messages.length > 0 || page.gap !== undefined) break;
+      if (response !== undefined) since = page.next;
+    }
+    return page!;
+  }
+
+  /** All topics as they are now, sorted by name. */
+  async topics(options: RequestOptions = {}): Promise<TopicStats[]> {
+    const response = await this.#requests.demand("GET", "/", options);
+    const topics = topicsOfList(await this.#requests.json(response, options));
+    if (topics === undefined) throw this.#requests.unexpected(response, "no topics");
+    return topics;
+  }
+
+  /** A topic as it is now, or `undefined` if it doesn't exist. Takes nothing from it. */
+  async topic(name: string, options: RequestOptions = {}): Promise<TopicStats | undefined> {
+    const response = await this.#requests.ask("HEAD", pathOf(name), options);
+    if (response === undefined) return undefined;
+    const topic = topicOfHead(canonicalTopicName(name), response.headers);
+    if (topic === undefined) throw this.#requests.unexpected(response, "no topic");
+    return topic;
+  }
+
+  /** Deletes a topic with everything in it and ends its subscriptions. Resolves to whether there was one. */
+  async delete(topic: string, options: RequestOptions = {}): Promise<boolean> {
+    const response = await this.#requests.ask("DELETE", pathOf(topic), options);
+    await response?.body?.cancel();
+    return response !== undefined;
+  }
+
+  /**
+   * Subscribes to the messages of a topic, which need not exist yet; of several topics, `orders,returns`; or of all that
+   * match a wildcard: `orders/*` is one segment, `orders/**` one or more. Connects at once, and again whenever the
+   * connection is lost, where it was; see {@linkcode ClientSubscribeOptions}.
+   *
+   * @example
+   * ```ts ignore
+   * import { Client } from "@msgbus/msgbus";
+   *
+   * for await (const message of new Client("http://localhost:8000").subscribe("foo", { since: "earliest" })) {
    *   console.log(message.id, message.text());
    * }
    * ```
+   *
+   * @throws {BusError} `bad_cursor` if `options.since` is none of its forms; `bad_topic`, `not_nfc`, `reserved`.
    */
   subscribe(topic: string, options: ClientSubscribeOptions = {}): ClientSubscription {
-    const path = pathOf(topic);
+    const pattern = patternOf(topic);
+    if (options.since !== undefined) assertSince(options.since, pattern.several);
     const host = {
       uri: this.uri,
-      url: this.uri.replace(/^http/, "ws") + path,
-      diagnose: (signal: AbortSignal) => this.#diagnose(path, signal),
+      diagnose: (signal: AbortSignal) => this.#diagnose(pathOf(pattern.sample), signal),
     };
-    return new SocketSubscription(host, canonicalTopicName(topic), options);
+    return new SocketSubscription(host, pattern, options);
   }
 
   /** Asks over HTTP what a WebSocket doesn't tell: why it could not be opened. */
   async #diagnose(path: string, signal: AbortSignal): Promise<Failure> {
     let response: Response;
     try {
-      response = await this.#send("HEAD", path, { signal });
+      response = await this.#requests.send("HEAD", path, { signal });
     } catch (error) {
       if (!(error instanceof BusError)) throw error;
       return { error, transient: true };
     }
-    if (!response.ok && !await isMissing(response)) {
+    if (!response.ok && !isMissing(response)) {
       const transient = response.status >= 500 || TRANSIENT.includes(response.status);
       return { error: await refusalOf(response), transient };
     }
     // It may have come up between the two, or a proxy in front of it knows no WebSockets.
-    return { error: this.#unexpected(response, "no WebSocket"), transient: true };
-  }
-
-  async #send(
-    method: string,
-    path: string,
-    init: { readonly body?: Uint8Array<ArrayBuffer>; readonly signal?: AbortSignal | undefined },
-  ): Promise<Response> {
-    try {
-      const headers = { accept: "application/json" };
-      return await this.#fetch(this.uri + path, { method, headers, redirect: "manual", ...init });
-    } catch (cause) {
-      throw init.signal?.aborted ? cause : unreachable(this.uri, cause);
-    }
-  }
-
-  async #text(response: Response, { signal }: RequestOptions): Promise<string> {
-    try {
-      return await response.text();
-    } catch (cause) {
-      throw signal?.aborted ? cause : unreachable(this.uri, cause);
-    }
-  }
-
-  async #json(response: Response, options: RequestOptions): Promise<unknown> {
-    const text = await this.#text(response, options);
-    try {
-      return JSON.parse(text);
-    } catch {
-      throw this.#unexpected(response, text === "" ? "nothing" : "no JSON");
-    }
-  }
-
-  #unexpected(response: Response, what: string): BusError {
-    return new BusError("unexpected_answer", `${this.uri} answers ${response.status} with ${what}: is it msgbusd?`);
+    return { error: this.#requests.unexpected(response, "no WebSocket"), transient: true, noSocket: true };
   }
 }
 
-function baseOf(uri: string): string {
-  const fault = (what: string) => new BusError("bad_option", `Bad URI ${quote(uri)}: ${what}`);
-  let url: URL;
-  try {
-    url = new URL(uri);
-  } catch {
-    throw fault("it should look like http://localhost:8000");
-  }
-  if (url.protocol !== "http:" && url.protocol !== "https:") throw fault("it must begin with http:// or https://");
-  // Not quoted: a password must not end up in a log.
-  if (url.username || url.password) throw new BusError("bad_option", "Bad URI: a user or password is not supported");
-  if (url.search || url.hash) throw fault("it must not have a query or a fragment");
-  return url.origin + url.pathname.replace(/\/+$/, "");
-}
-
-function pathOf(topic: string): string {
-  const name = canonicalTopicName(topic);
-  if (isEndpoint(name)) throw new BusError("reserved", `Bad topic name ${quote(topic)}: the name is the server's`);
-  return "/" + name.split("/").map(encodeURIComponent).join("/");
-}
-
-function bytesOf(payload: string | Uint8Array): Uint8Array<ArrayBuffer> {
-  return typeof payload === "string" ? encoder.encode(payload) : payload as Uint8Array<ArrayBuffer>;
-}
-
-const LF = 0x0a;
-const CR = 0x0d;
-
-/** One line for each payload. */
-function joinLines(payloads: readonly (string | Uint8Array)[]): Uint8Array<ArrayBuffer> {
-  if (payloads.length === 0) throw new BusError("bad_request", "Cannot publish no payloads");
-  const lines = payloads.map((payload, index) => {
-    const bytes = bytesOf(payload);
-    const fault = bytes.length === 0 ? "is empty" : bytes.includes(LF) ? "contains a line feed" : undefined;
-    if (fault === undefined) return bytes;
-    throw new BusError(
-      "bad_request",
-      `Cannot publish ${payloads.length} payloads at once: number ${index + 1} ${fault}`,
-    );
-  });
-  const body = new Uint8Array(lines.reduce((length, line) => length + line.length + 2, 0));
-  let at = 0;
-  for (const line of lines) {
-    body.set(line, at);
-    at += line.length;
-    // The server takes one CR for a part of the line end.
-    if (line.at(-1) === CR) body[at++] = CR;
-    body[at++] = LF;
-  }
-  return body.subarray(0, at);
-}
-
-/** Whether the answer says that there is nothing, and not that something is wrong. */
-async function isMissing(response: Response): Promise<boolean> {
-  const code = response.headers.get("msgbus-error");
-  if (response.status !== 404 || (code !== "no_topic" && code !== "empty")) return false;
-  await response.body?.cancel();
-  return true;
+function assertSince(text: string, several = false): void {
+  const since = parseSince(text, Date.now());
+  const fault = since === undefined
+    ? "it is not a position, a time or a duration"
+    : several && typeof since === "object" && "next" in since
+    ? "an id is of one topic only"
+    : undefined;
+  if (fault !== undefined) throw new BusError("bad_cursor", `Cannot begin at ${quote(text)}: ${fault}`);
 }
 
 interface WireReceipt extends Omit<PublishReceipt, "count"> {
@@ -322,15 +265,4 @@ function isReceipt(value: unknown): value is WireReceipt {
   const { topic, id, cursor, durability } = value as Record<string, unknown>;
   return typeof topic === "string" && Number.isInteger(id) && typeof cursor === "string" &&
     typeof durability === "string";
-}
-
-interface WireTopic extends Omit<TopicStats, "ttlMs" | "createdMs" | "cursor"> {
-  readonly ttl: number;
-  readonly created: string;
-}
-
-function isWireTopic(value: unknown): value is WireTopic {
-  if (typeof value !== "object" || value === null) return false;
-  const { name, ttl, seq, created } = value as Record<string, unknown>;
-  return typeof name === "string" && typeof ttl === "number" && Number.isInteger(seq) && typeof created === "string";
 }

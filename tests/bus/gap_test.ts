@@ -1,7 +1,7 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import type { ControlEvent, Gap } from "../../lib/event.ts";
 import { parseSince } from "../../lib/wire/since.ts";
-import { assertEquals } from "../deps.ts";
+import { assert, assertEquals } from "../deps.ts";
 import { deliveriesOf, lineOf } from "./deliveries.ts";
 import { TestClock } from "./test_clock.ts";
 
@@ -199,4 +199,20 @@ Deno.test("MessageBus.drain leaves nothing of a topic that is deleted afterwards
   assertEquals(subscription.lag, 1);
   assertEquals(deliveriesOf(subscription), ["deleted foo", "bar 0"]);
   assertEquals(bus.totals().bytes, bus.topic("bar")?.bytes);
+});
+
+Deno.test("Subscription.read tells no gap to a reader that has no room for the message after it", () => {
+  for (const pattern of ["foo", "foo,bar"]) {
+    const bus = new MessageBus({ clock: new TestClock(), maxMessages: 1 });
+    bus.put("foo", "a");
+    const subscription = bus.subscribe(pattern, { since: "earliest" });
+    for (const payload of ["b", "c", "d"]) {
+      bus.put("foo", payload);
+      assertEquals(subscription.read({ maxBytes: 10 }), "full");
+    }
+    const gap = subscription.read();
+    assert(typeof gap === "object" && gap.event === "gap", pattern);
+    assertEquals([gap.from, gap.to], [0, 2]);
+    assertEquals(subscription.take()?.text(), "d");
+  }
 });

@@ -396,6 +396,8 @@ export class Model {
     if (topic !== undefined) {
       this.#expire(topic);
       const gap = gapAt(topic, wantedOf(subscription, topic));
+      const [oldest] = retained(topic);
+      if (gap !== undefined && oldest !== undefined && lineBytes(oldest) > (limits.maxBytes ?? Infinity)) return "full";
       if (gap !== undefined) {
         this.#moveTo(subscription, topic, gap.to! + 1);
         return { event: "gap", cursor: this.cursor(subscription), ...gap };

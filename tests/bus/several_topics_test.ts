@@ -143,6 +143,18 @@ Deno.test("Subscription.cursor stays when it ends, and resumes it", () => {
   }
 });
 
+Deno.test("Subscription.cursor on several topics passes nothing that was published after the drain", () => {
+  const { bus, clock } = setUp();
+  const subscription = bus.subscribe("a,b");
+  bus.put("a", "hi");
+  bus.drain();
+  clock.tick(1);
+  const { createdMs } = bus.put("b", "hi");
+  clock.tick(1);
+  assertEquals(deliveriesOf(subscription), ["caught-up", "a 0"]);
+  assertEquals(parseSince(subscription.cursor, 0), { createdMs: createdMs - 1 });
+});
+
 Deno.test("Subscription.cursorOf a message resumes with what comes after it", () => {
   const { bus, clock } = setUp();
   for (const topics of ["a", "a,b"]) {

@@ -1,7 +1,7 @@
 import { MessageBus } from "../../lib/bus/bus.ts";
 import type { Feed } from "../../lib/bus/feed.ts";
 import type { Appointment } from "../../lib/bus/schedule.ts";
-import { Subscriber, type SubscribeOptions } from "../../lib/bus/subscription.ts";
+import { type SubscribeOptions, Subscriber } from "../../lib/bus/subscription.ts";
 import { parseTopicPattern } from "../../lib/topic_pattern.ts";
 import { assert, assertEquals } from "../deps.ts";
 import { deliveriesOf } from "./deliveries.ts";

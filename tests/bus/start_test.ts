@@ -44,7 +44,9 @@ Deno.test("MessageBus.subscribe since a position that is gone tells the gap firs
 Deno.test("MessageBus.subscribe since a position of another epoch, or beyond the end, tells a reset and gives all", () => {
   const { given, epoch } = setUp();
   const reset = ["gap foo null-null reset", ...ALL];
-  assertEquals([given({ next: 2, epoch: "another" }), given({ next: 6 }), given({ next: 6, epoch })], [reset, reset, reset]);
+  for (const since of [{ next: 2, epoch: "another" }, { next: 6 }, { next: 6, epoch }]) {
+    assertEquals(given(since), reset);
+  }
 });
 
 Deno.test("MessageBus.subscribe after a reset names the last id that is gone of the topic as it is now", () => {
@@ -90,7 +92,8 @@ Deno.test("MessageBus.subscribe since a time before the bus began tells a reset"
 Deno.test("MessageBus.subscribe to several topics since a time before the bus began tells one reset, by the pattern", () => {
   const { bus, given, startedMs } = setUp();
   bus.put("bar", "a");
-  assertEquals(given({ createdMs: startedMs - 1 }, "bar,foo"), ["gap bar,foo null-null reset", ...ALL.slice(0, -1), "bar 0", "caught-up"]);
+  const expected = ["gap bar,foo null-null reset", ...ALL.slice(0, -1), "bar 0", "caught-up"];
+  assertEquals(given({ createdMs: startedMs - 1 }, "bar,foo"), expected);
 });
 
 Deno.test("MessageBus.subscribe to several topics refuses positions with bad_cursor, and takes all else", () => {

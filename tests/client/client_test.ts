@@ -88,6 +88,118 @@ Deno.test("Client.pull takes messages in order, and undefined when there are non
   assertStrictEquals(await client.pull("foo"), undefined);
 });
 
+Deno.test("Client.pull waits for a message", async () => {
+  const waiting = Promise.withResolvers<void>();
+  await using server = serveBus();
+  const client = new Client(server.uri, {
+    fetch(url, init) {
+      waiting.resolve();
+      return fetch(url, init);
+    },
+  });
+  const pulled = client.pull("foo", { waitMs: 60_000 });
+  await waiting.promise;
+  server.bus.put("foo", "a");
+  assertEquals((await pulled)!.text(), "a");
+});
+
+/** A client whose server answers with these one after the other, and what it was asked for. */
+function scripted(...answers: Response[]): { readonly client: Client; readonly asked: string[] } {
+  const asked: string[] = [];
+  const client = new Client("http://bus.example", {
+    fetch(url, init) {
+      asked.push(`${init.method} ${url.slice("http://bus.example".length)}`);
+      return Promise.resolve(answers.shift()!);
+    },
+  });
+  return { client, asked };
+}
+
+function empty(): Response {
+  return new Response("", { status: 404, headers: { "msgbus-error": "empty" } });
+}
+
+Deno.test("Client.pull repeats what the server waits at most, until its time is over", async () => {
+  const { client, asked } = scripted(empty(), empty(), empty());
+  assertStrictEquals(await client.pull("foo", { waitMs: 11 * 60_000 + 0.5 }), undefined);
+  assertEquals(asked, ["GET /foo?wait=300000ms", "GET /foo?wait=300000ms", "GET /foo?wait=60001ms"]);
+  await rejected(client.pull("foo", { waitMs: -1 }), "bad_option");
+  await rejected(client.pull("foo", { waitMs: NaN }), "bad_option");
+  assertEquals(asked.length, 3);
+});
+
+Deno.test("Client.pullBatch takes several messages, at most as many as asked for", async () => {
+  await using server = serveBus();
+  const client = new Client(server.uri);
+  assertEquals(await client.pullBatch("foo"), []);
+  for (const text of ["a", "b", "c"]) server.bus.put("foo", text);
+  assertEquals((await client.pullBatch("foo", { limit: 2 })).map((message) => message.text()), ["a", "b"]);
+  assertEquals((await client.pullBatch("foo")).map((message) => message.text()), ["c"]);
+  assertEquals(await client.pullBatch("foo", { limit: 1 }), []);
+  await rejected(client.pullBatch("foo", { limit: 0 }), "bad_parameter");
+});
+
+Deno.test("Client.pullBatch asks for its limit and its wait", async () => {
+  const { client, asked } = scripted(empty());
+  assertEquals(await client.pullBatch("a b", { limit: 7, waitMs: 500 }), []);
+  assertEquals(asked, ["GET /a%20b?limit=7&wait=500ms"]);
+});
+
+Deno.test("Client.browse reads page after page, and takes nothing", async () => {
+  await using server = serveBus();
+  const client = new Client(server.uri);
+  for (const text of ["a", "b", "c"]) server.bus.put("foo", text);
+  const first = await client.browse("/foo/", { limit: 2 });
+  assertEquals(first.messages.map((message) => message.text()), ["a", "b"]);
+  assertEquals([first.next, "gap" in first], [first.messages[1]!.cursor, false]);
+  const second = await client.browse("foo", { since: first.next });
+  assertEquals([second.messages.map((message) => message.text()), second.next], [
+    ["c"],
+    server.bus.topic("foo")!.cursor,
+  ]);
+  assertEquals(await client.browse("foo", { since: second.next }), { messages: [], next: second.next });
+  assertEquals((await client.browse("foo", { since: "last:1" })).messages.map((message) => message.id), [2]);
+  assertEquals(server.bus.topic("foo")!.pending, 3);
+});
+
+Deno.test("Client.browse tells what is missing", async () => {
+  await using server = serveBus({ maxMessages: 2 });
+  for (let i = 0; i < 5; i++) server.bus.put("foo", `${i}`);
+  const client = new Client(server.uri);
+  const { messages, gap } = await client.browse("foo", { since: "1" });
+  assertEquals(messages.map((message) => message.id), [3, 4]);
+  assertEquals(gap, { topic: "foo", from: 1, to: 2, reason: "dropped" });
+  assertEquals((await client.browse("foo", { since: "1@zzz" })).gap, {
+    topic: "foo",
+    from: null,
+    to: 2,
+    reason: "reset",
+  });
+});
+
+Deno.test("Client.browse of a missing topic is an empty page, from which to go on when there is one", async () => {
+  await using server = serveBus();
+  const client = new Client(server.uri);
+  const page = await client.browse("foo", { since: "10m" });
+  assertEquals(page, { messages: [], next: "0" });
+  server.bus.put("foo", "a");
+  assertEquals((await client.browse("foo", { since: page.next })).messages.length, 1);
+});
+
+Deno.test("Client.browse waits for a message, from where the last wait ended", async () => {
+  const none = () => new Response("", { headers: { "msgbus-next": "4@abc" } });
+  const { client, asked } = scripted(none(), none());
+  assertEquals(await client.browse("foo", { since: "latest", waitMs: 301_000 }), { messages: [], next: "4@abc" });
+  assertEquals(asked, ["GET /foo?since=latest&wait=300000ms", "GET /foo?since=4%40abc&wait=1000ms"]);
+});
+
+Deno.test("Client.browse refuses what is no position without a request, and a server that would pull", async () => {
+  const { client, asked } = scripted(new Response(""));
+  await rejected(client.browse("foo", { since: "yesterday" }), "bad_cursor");
+  assertEquals(asked, []);
+  assertMatch((await rejected(client.browse("foo"), "unexpected_answer")).message, /with no page: is it msgbusd\?$/);
+});
+
 Deno.test("Client.topics tells what the bus tells", async () => {
   await using server = serveBus({ ttlMs: 0 });
   const client = new Client(server.uri);
@@ -132,7 +244,9 @@ Deno.test("Client refuses a bad topic name without a request", async () => {
   await rejected(client.delete("e\u0301"), "not_nfc");
   await rejected(client.pull("metrics"), "reserved");
   await rejected(client.delete("-/health"), "reserved");
-  assertThrows(() => client.subscribe("*"), BusError);
+  for (const topic of ["a*", "**/a", "a,", "a/-dead,metrics", Array(65).fill("a").join(",")]) {
+    assertThrows(() => client.subscribe(topic), BusError);
+  }
 });
 
 Deno.test("Client keeps the path of its URI", async () => {

@@ -6,16 +6,8 @@ import { Message } from "../../lib/message.ts";
 import { encodeEnvelope } from "../../lib/wire/json.ts";
 import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertStringIncludes } from "../deps.ts";
 import { lastingPort } from "../lasting_port.ts";
+import { hasty, WATCHDOG_MS } from "./hasty_clock.ts";
 import { serve, serveBus, unusedUri } from "./local_server.ts";
-
-const WATCHDOG_MS = 30_000; // of connecting, and between probes
-
-/** Waits as long as it takes for a turn of the event loop, and never for a watchdog. */
-const hasty: ClientClock = {
-  now: () => 0,
-  random: () => 0,
-  schedule: (task, delayMs) => delayMs === WATCHDOG_MS ? () => {} : machineClock.schedule(task, 0),
-};
 
 async function iterationFails(subscription: ClientSubscription, code: ErrorCode): Promise<BusError> {
   const error = await assertRejects(() => subscription[Symbol.asyncIterator]().next(), BusError);
