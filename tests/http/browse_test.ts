@@ -93,6 +93,7 @@ Deno.test("browse: a time gives what was created at or after it, in every spelli
   assertEquals(await ids("2018-03-25t15:18:40.732%2B02:00"), [2, 3]);
   assertEquals(await ids("2018-03-25T15:18:40.732+02:00"), [2, 3]);
   assertEquals(await ids("2018-03-25%2013:18:41Z"), [3]);
+  assertEquals(idsOf(await (await server.get("/t?index=2018-03-25T15:18:40.732+02:00")).text()), [2, 3]);
   assertEquals(await ids("2s"), [2, 3]);
   assertEquals(await ids("1s"), [3]);
   assertEquals(await ids(`T${(clock.now() - 3000).toString(36)}`), [1, 2, 3]);
@@ -199,4 +200,16 @@ Deno.test("browse: draining ends waiting at once", async () => {
   assertEquals([(await answer).status, await (await answer).text()], [200, ""]);
   const late = await server.get("/t?since=latest&wait=5m");
   assertEquals([late.status, late.headers.get("msgbus-error")], [503, "draining"]);
+});
+
+Deno.test("browse: a page of an allowed origin may read every header of the answer", async () => {
+  await using server = direct({ maxMessages: 1 });
+  for (const payload of ["a", "b"]) server.bus.put("t", payload);
+  const headers = { origin: "http://localhost:5173" };
+  for (const target of ["/t?since=0", "/t?since=0&format=raw", "/t", "/missing"]) {
+    const answer = await server.get(target, headers);
+    const exposed = answer.headers.get("access-control-expose-headers")!.split(", ");
+    const own = [...answer.headers.keys()].filter((name) => name.startsWith("msgbus-"));
+    assertEquals(own.filter((name) => !exposed.includes(name)), [], target);
+  }
 });

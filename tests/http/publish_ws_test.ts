@@ -76,6 +76,7 @@ const MALFORMED: readonly string[] = [
   `{"text":"a","id":7}`,
   `{"__proto__":{"text":"a"}}`,
   `{"constructor":"a"}`,
+  `{"data":"YQ=="}`,
   `{"text":"a"}{"text":"b"}`,
   `{"text":"a"},`,
   `\u0000`,
@@ -307,6 +308,19 @@ Deno.test("mode=publish: a client that sends faster than the store takes is clos
   assertEquals(socket.closeCode, undefined);
   socket.onmessage!({ data: payload });
   assertEquals([socket.closeCode, socket.onmessage], [1013, null]);
+  await bus.close();
+});
+
+Deno.test("mode=publish: a client that sends much, and reads its receipts, goes on for ever", async () => {
+  const bus = new MessageBus({ maxTopicBytes: 4 * 1024 ** 2 });
+  const socket = publish({ bus });
+  const payload = new ArrayBuffer(1024 ** 2);
+  for (let i = 0; i < 100; i++) {
+    socket.onmessage!({ data: payload });
+    await settled();
+    socket.read();
+  }
+  assertEquals([socket.closeCode, socket.frames.length, bus.topic("t")!.seq], [undefined, 100, 100]);
   await bus.close();
 });
 

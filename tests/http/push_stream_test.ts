@@ -279,6 +279,17 @@ for (const format of FORMATS) {
   });
 }
 
+Deno.test("sse: those who read one topic and those who read it among others get the same messages, each with ids of its own", async () => {
+  await using server = direct();
+  const [one, several] = [await live(server, "sse"), await live(server, "sse", "t,u")];
+  server.bus.put("t", "a");
+  server.clock.flush();
+  const [[a], [b]] = [interpret(await one.text()).events, interpret(await several.text()).events];
+  assertEquals([a!.lastEventId, b!.lastEventId], [`1@${EPOCH}`, `T${EPOCH}`]);
+  assertEquals(a!.data, b!.data);
+  await Promise.all([one.cancel(), several.cancel()]);
+});
+
 Deno.test("sse: the ids of several topics are times, and resume without a loss", async () => {
   await using server = direct({ ttlMs: 0 });
   const first = await live(server, "sse", "t,u");

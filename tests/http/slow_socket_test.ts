@@ -131,6 +131,7 @@ for (const frames of ["plain", "ndjson"] as const) {
       publish(reader, 50, 12_000);
       reader.socket.readyState = WebSocket.CLOSED;
       reader.socket[event]!();
+      assertLessOrEqual(reader.clock.timers, 1); // the bus's own
       reader.clock.delays.length = 0;
       reader.clock.tick(10_000);
       assertEquals([reader.ended, triesOf(reader)], [["closed"], []]);
