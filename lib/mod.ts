@@ -43,6 +43,7 @@ export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
 export { type Answer, createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
 export type { Route } from "./http/head.ts";
+export { ReaderStalled } from "./http/push_stream.ts";
 export { encodeMetrics, type MetricsSource } from "./metrics/families.ts";
 export { Metrics } from "./metrics/metrics.ts";
 export type { Labels, Sample } from "./metrics/exposition.ts";

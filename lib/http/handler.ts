@@ -98,7 +98,8 @@ const DEFAULT_STALL_TIMEOUT_MS = 60_000;
 const IDLE_TIMEOUT_SECONDS = 30;
 
 /**
- * Makes the handler that serves `bus` over HTTP.
+ * Makes the handler that serves `bus` over HTTP. When the client of a stream that was detached because it read nothing
+ * leaves, `Deno.serve` tells its `onError` of a `ReaderStalled`, or prints it: that one is no fault.
  *
  * @example
  * ```ts ignore

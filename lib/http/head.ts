@@ -107,7 +107,13 @@ export function lists(value: string | undefined, token: string): boolean {
   return value !== undefined && listOf(value).some((item) => item.toLowerCase() === token);
 }
 
-/** Whether an `Accept` header lists a media type by its name; what matches every type doesn't count. */
+/**
+ * Whether an `Accept` header lists a media type by its name; what matches every type doesn't count, nor does a quality
+ * of 0, which means that the type is not wanted (RFC 9110 section 12.4.2).
+ */
 export function listsType(accept: string | undefined, type: string): boolean {
-  return accept !== undefined && lists(accept.replaceAll(/;[^,]*/g, ""), type);
+  return listOf(accept).some((item) => {
+    const [name, ...parameters] = item.toLowerCase().split(";").map((part) => part.trim());
+    return name === type && !parameters.some((parameter) => /^q=0(\.0{0,3})?$/.test(parameter));
+  });
 }

@@ -16,6 +16,7 @@ const MAX_UNREAD_BYTES = 256 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 ** 2;
 
 const encoder = new TextEncoder();
+const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
 /** What a {@linkcode SocketPublisher} works with. */
 export interface SocketPublisherOptions {
@@ -102,8 +103,16 @@ export class SocketPublisher {
 
 /** What each line of a frame says is to be published; empty lines say nothing. */
 function linesOf(frame: Uint8Array): (() => Uint8Array)[] {
-  const lines = new TextDecoder().decode(frame).split("\n").filter((line) => line.trim() !== "");
-  return lines.map((line) => () => payloadOf(line));
+  let text: string;
+  try {
+    text = strictDecoder.decode(frame);
+  } catch (cause) {
+    const fault = new BusError("bad_request", "Cannot publish: the frame is not UTF-8", { cause });
+    return [() => {
+      throw fault;
+    }];
+  }
+  return text.split("\n").filter((line) => line.trim() !== "").map((line) => () => payloadOf(line));
 }
 
 /**

@@ -382,3 +382,11 @@ async function openRaw(server: Serving, path: string): Promise<Connection> {
 function frameOf(finAndOpcode: number, payload: string): Uint8Array {
   return joined([Uint8Array.of(finAndOpcode, 0x80 | payload.length, 0, 0, 0, 0), payload]);
 }
+
+Deno.test("mode=publish: a binary frame of lines that is not UTF-8 is refused, and nothing of it is published", async () => {
+  await using server = serve();
+  await using socket = await Socket.open(server.port, "/t?mode=publish&frames=ndjson");
+  socket.send(new Uint8Array([...new TextEncoder().encode('{"text":"'), 0xff, ...new TextEncoder().encode('"}')]));
+  assertEquals(JSON.parse((await socket.next())!).error, "bad_request");
+  assertEquals(server.bus.totals().published, 0);
+});

@@ -16,7 +16,7 @@ import { TestClock } from "../bus/test_clock.ts";
 const encoder = new TextEncoder();
 
 /** As much of a WebSocket as the server uses. What is sent stays in its buffer until it is {@linkcode SlowSocket.read}. */
-export class SlowSocket {
+export class SlowSocket extends EventTarget {
   readyState: number = WebSocket.OPEN;
   onopen: (() => void) | null = null;
   onmessage: ((event: { data: string | ArrayBuffer }) => void) | null = null;
@@ -79,7 +79,7 @@ export function slowReader(
   const push = new SocketPush(bus, { stallMs, clock, lines: new TextLines() });
   const socket = new SlowSocket();
   push.subscribe("t", { since, label: "", frames }).serve(socket as unknown as WebSocket);
-  socket.onopen!();
+  socket.dispatchEvent(new Event("open"));
   clock.flush();
   socket.read();
   return { bus, clock, socket, ended, [Symbol.asyncDispose]: () => bus.close() };
