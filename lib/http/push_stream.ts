@@ -53,7 +53,8 @@ export interface StreamPushOptions {
 
 /** What a stream breaks off with whose reader has stalled. `Deno.serve` tells its `onError` when the client notices. */
 export class ReaderStalled extends Error {
-  override readonly name = "ReaderStalled";
+  /** Always `ReaderStalled`. */
+  override readonly name: string = "ReaderStalled";
 
   /** Makes the error. */
   constructor() {
