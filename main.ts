@@ -44,6 +44,7 @@ async function serve(options: Options): Promise<number> {
     onWork: (change) => lifecycle.work(change),
     onRefusal: refusalLog(log),
     onAnswer: (answer) => metrics.answered(answer),
+    onMessageRefused: (code) => metrics.refused(code),
     metrics: () => encodeMetrics({ bus, metrics, topics: options.metricsTopics, process: processState() }),
   });
   const listening = [];

@@ -49,6 +49,8 @@ export interface HandlerOptions extends ExposureOptions {
    * called at once; the platform takes its time for that.
    */
   readonly onRefusal?: (error: BusError, addressOf: () => string) => void;
+  /** Told of every message over a WebSocket that is refused: it has no answer that `onAnswer` would be told of. */
+  readonly onMessageRefused?: (code: ErrorCode) => void;
   /** Told of every error that is not an expected condition; the request is answered with 500. Default: `reportError`. */
   readonly onBug?: (error: unknown) => void;
   /** Told `1` when a request begins and `-1` when its answer is made: what a server that drains has to wait for. */
@@ -110,7 +112,7 @@ const IDLE_TIMEOUT_SECONDS = 30;
  * ```
  */
 export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Handler {
-  const { draining, onRefusal, onBug = reportError, onWork, onAnswer, metrics } = options;
+  const { draining, onRefusal, onBug = reportError, onWork, onAnswer, onMessageRefused, metrics } = options;
   const exposure = new Exposure(options);
   const names = new TopicNames();
   const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, clock = systemClock } = options;
@@ -193,8 +195,13 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
         const { protocol, frames } = chooseProtocol(head, asked.frames);
         const topic = names.of(path);
         assertPublishable(topic);
+        const address = addressOf(info);
+        const refused = (error: BusError) => {
+          onRefusal?.(error, () => address);
+          onMessageRefused?.(error.code);
+        };
         return upgrade(request, protocol, (socket) => {
-          new SocketPublisher(bus, topic, socket, { frames, draining, onBug });
+          new SocketPublisher(bus, topic, socket, { frames, draining, onRefusal: refused, onBug, stallMs, clock });
         });
       }
     }

@@ -5,13 +5,15 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
+import type { Clock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import { decodeBase64 } from "../wire/base64.ts";
 import type { FrameFormat } from "./handshake.ts";
+import { Outbox } from "./outbox.ts";
 import { encodeReceipt } from "./publish.ts";
 
-// Receipts that a client doesn't read are kept for it; beyond this it has to go.
-const MAX_UNREAD_BYTES = 256 * 1024;
+// Receipts that a client hasn't read are kept for it; beyond this it has to go.
+const MAX_UNREAD_LENGTH = 16 * 1024 ** 2;
 // What waits for the store; the platform can't be told to stop reading.
 const MAX_WAITING_BYTES = 64 * 1024 ** 2;
 
@@ -24,8 +26,14 @@ export interface SocketPublisherOptions {
   readonly frames: FrameFormat;
   /** Closes the socket when it aborts. */
   readonly draining: AbortSignal | undefined;
+  /** Told of every message that is refused. */
+  readonly onRefusal: (error: BusError) => void;
   /** Told of what is not an expected condition. */
   readonly onBug: (error: unknown) => void;
+  /** How long the client may read no receipt while there are some for it, in milliseconds. */
+  readonly stallMs: number;
+  /** Where time comes from. */
+  readonly clock: Clock;
 }
 
 /** Publishes what a socket sends to one topic, and answers in the same order. */
@@ -34,6 +42,7 @@ export class SocketPublisher {
   readonly #topic: string;
   readonly #socket: WebSocket;
   readonly #options: SocketPublisherOptions;
+  readonly #receipts: Outbox;
   /** What has been received and not been answered, in bytes. */
   #waitingBytes = 0;
   /** Settles when everything received so far has been answered. */
@@ -45,6 +54,9 @@ export class SocketPublisher {
     this.#topic = topic;
     this.#socket = socket;
     this.#options = options;
+    const { clock, stallMs } = options;
+    const onStalled = () => this.#close(1013, "receipts are not read");
+    this.#receipts = new Outbox(socket, { clock, stallMs, onStalled });
     socket.onmessage = ({ data }) => this.#receive(data);
     const { draining } = options;
     // Not before: a client that is gone before its handshake is answered is never heard of again.
@@ -52,7 +64,10 @@ export class SocketPublisher {
       if (draining?.aborted) this.#onDraining();
       else draining?.addEventListener("abort", this.#onDraining);
     };
-    socket.onclose = socket.onerror = () => draining?.removeEventListener("abort", this.#onDraining);
+    socket.onclose = socket.onerror = () => {
+      draining?.removeEventListener("abort", this.#onDraining);
+      this.#receipts.stop();
+    };
   }
 
   readonly #onDraining = () => {
@@ -83,7 +98,10 @@ export class SocketPublisher {
     try {
       return encodeReceipt(await this.#bus.publish(this.#topic, payload()), false);
     } catch (error) {
-      if (error instanceof BusError) return JSON.stringify({ error: error.code, message: error.message });
+      if (error instanceof BusError) {
+        this.#options.onRefusal(error);
+        return JSON.stringify({ error: error.code, message: error.message });
+      }
       this.#options.onBug(error);
       return JSON.stringify({ error: "internal", message: "Internal error" });
     }
@@ -91,13 +109,16 @@ export class SocketPublisher {
 
   #send(text: string): void {
     if (text === "" || this.#socket.readyState !== WebSocket.OPEN) return;
-    this.#socket.send(text);
-    if (this.#socket.bufferedAmount > MAX_UNREAD_BYTES) this.#close(1013, "receipts are not read");
+    this.#receipts.push(text);
+    if (this.#receipts.length > MAX_UNREAD_LENGTH) this.#close(1013, "receipts are not read");
   }
 
   #close(code: number, reason: string): void {
     this.#socket.onmessage = null;
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.close(code, reason);
+    if (this.#socket.readyState !== WebSocket.OPEN) return;
+    // What was published must not be in doubt for a client that reads on.
+    this.#receipts.flush();
+    this.#socket.close(code, reason);
   }
 }
 

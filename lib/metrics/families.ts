@@ -113,7 +113,7 @@ export const FAMILIES: readonly FamilySpec[] = [
     name: "msgbus_errors_total",
     type: "counter",
     labels: ["code"],
-    help: "Requests answered with an error, by its Msgbus-Error",
+    help: "Requests and messages over WebSockets answered with an error, by its code",
     read: ({ metrics }) => each("code", metrics.errors),
   },
   {

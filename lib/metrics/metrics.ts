@@ -72,6 +72,11 @@ export class Metrics implements Observer {
     this.#ended[reason]++;
   }
 
+  /** Counts a message over a WebSocket that was refused; give it to `HandlerOptions.onMessageRefused`. */
+  refused(code: ErrorCode): void {
+    this.#errors[code]++;
+  }
+
   /** Counts a request that was answered. */
   answered({ method, status, route, error, seconds }: Answer): void {
     const known = METHODS.indexOf(method);

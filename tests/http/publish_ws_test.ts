@@ -8,6 +8,7 @@ import { MessageBus } from "../../lib/bus/bus.ts";
 import type { Append } from "../../lib/bus/store.ts";
 import { SocketPublisher, type SocketPublisherOptions } from "../../lib/http/publish_ws.ts";
 import { LaterStore } from "../bus/later_store.ts";
+import { TestClock } from "../bus/test_clock.ts";
 import { assertEquals, assertGreater, assertLess, assertStringIncludes } from "../deps.ts";
 import { settled } from "./direct.ts";
 import { Connection, HANDSHAKE, joined, serve, type Serving } from "./serving.ts";
@@ -285,18 +286,51 @@ for (const [when, events] of [["before it opened", []], ["after it opened", ["on
   });
 }
 
-Deno.test("mode=publish: a client that doesn't read its receipts is closed with 1013, and publishes nothing more", async () => {
+Deno.test("mode=publish: a burst is answered as the client reads, however many receipts that are", async () => {
   const bus = new MessageBus();
-  const socket = publish({ bus });
-  let sent = 0;
-  for (; socket.closeCode === undefined && sent < 100_000; sent++) {
-    socket.onmessage?.({ data: "a" });
+  const clock = new TestClock();
+  const socket = publish({ bus, clock });
+  for (let i = 0; i < 5000; i++) {
+    socket.onmessage!({ data: "a" });
     await Promise.resolve();
   }
-  assertEquals(socket.closeCode, 1013);
-  assertGreater(socket.highestAmount, 256 * 1024);
-  assertLess(socket.highestAmount, 257 * 1024);
-  assertEquals(socket.onmessage, null);
+  for (let i = 0; i < 60 && socket.frames.length < 5000; i++) {
+    await settled();
+    clock.tick(256);
+    socket.read();
+  }
+  assertEquals(socket.frames.map((frame) => JSON.parse(frame).id), range(0, 5000));
+  assertLess(socket.highestAmount, 65 * 1024);
+  assertEquals([socket.closeCode, clock.timers], [undefined, 0]);
+  await bus.close();
+});
+
+Deno.test("mode=publish: a client that reads no receipt for the stall timeout gets all there are, and 1013", async () => {
+  const bus = new MessageBus();
+  const clock = new TestClock();
+  const socket = publish({ bus, clock });
+  for (let i = 0; i < 5000; i++) socket.onmessage!({ data: "a" });
+  await settled();
+  clock.tick(59_000);
+  assertEquals([socket.closeCode, socket.frames.length < 1000], [undefined, true]);
+  clock.tick(1_500);
+  assertEquals([socket.closeCode, socket.onmessage, socket.frames.length], [1013, null, 5000]);
+  assertEquals(clock.timers, 0);
+  await bus.close();
+});
+
+Deno.test("mode=publish: a client for which 16 MiB of receipts wait is closed with 1013, and publishes nothing more", async () => {
+  const bus = new MessageBus();
+  const socket = publish({ bus, frames: "ndjson" });
+  const lines = `{"text":""}\n`.repeat(5000);
+  let sent = 0;
+  for (; socket.closeCode === undefined && sent < 100; sent++) {
+    socket.onmessage?.({ data: lines });
+    await settled();
+  }
+  assertEquals([socket.closeCode, socket.onmessage], [1013, null]);
+  assertGreater(sent, 10);
+  assertEquals(socket.said.length, bus.topic("t")!.seq);
   await bus.close();
 });
 
@@ -356,14 +390,22 @@ class AskedStore extends LaterStore {
 
 /** A socket that publishes to the topic `t`. */
 function publish(
-  { bus = new MessageBus(), draining }: { bus?: MessageBus; draining?: SocketPublisherOptions["draining"] },
+  { bus = new MessageBus(), clock = new TestClock(), frames = "plain", draining }: {
+    frames?: SocketPublisherOptions["frames"];
+    bus?: MessageBus;
+    clock?: TestClock;
+    draining?: SocketPublisherOptions["draining"];
+  },
   readyState: number = WebSocket.OPEN,
 ): SlowSocket {
   const socket = new SlowSocket();
   socket.readyState = readyState;
   new SocketPublisher(bus, "t", socket as unknown as WebSocket, {
-    frames: "plain",
+    frames,
     draining,
+    stallMs: 60_000,
+    clock,
+    onRefusal: () => {},
     onBug: (error) => {
       throw error;
     },
@@ -389,4 +431,13 @@ Deno.test("mode=publish: a binary frame of lines that is not UTF-8 is refused, a
   socket.send(new Uint8Array([...new TextEncoder().encode('{"text":"'), 0xff, ...new TextEncoder().encode('"}')]));
   assertEquals(JSON.parse((await socket.next())!).error, "bad_request");
   assertEquals(server.bus.totals().published, 0);
+});
+
+Deno.test("mode=publish: a message that is refused is told of, like a request that is", async () => {
+  const codes: string[] = [];
+  await using server = serve({ maxMessages: 1, discard: "new" }, { onMessageRefused: (code) => void codes.push(code) });
+  await using socket = await Socket.open(server.port, "/t?mode=publish");
+  for (const payload of ["a", "b"]) socket.send(payload);
+  assertEquals([JSON.parse((await socket.next())!).id, JSON.parse((await socket.next())!).error], [0, "topic_full"]);
+  assertEquals([codes, server.refusals.map(({ error }) => error.code)], [["topic_full"], ["topic_full"]]);
 });
