@@ -50,6 +50,7 @@ const ROUND_MEGABYTES = 50;
 const SETTLE_MS = 1500;
 const RECEIVE_BYTES = 4096;
 const LF = 0x0a;
+const I = 0x69;
 
 const HANDSHAKE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
   "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
@@ -125,6 +126,10 @@ class HealthyReader implements AsyncDisposable {
   readonly #leave = new AbortController();
   #wanted = Infinity;
   #lines = 0;
+  /** Where the line that is not complete began, in relation to the next chunk. */
+  #start = 0;
+  /** Its third byte. */
+  #third: number | undefined;
   #onArrived = () => {};
 
   static async open(port: number): Promise<HealthyReader> {
@@ -142,18 +147,27 @@ class HealthyReader implements AsyncDisposable {
   }
 
   async #count(body: ReadableStream<Uint8Array>): Promise<void> {
-    let first = true;
     try {
       for await (const chunk of body) {
-        for (let at = chunk.indexOf(LF); at >= 0; at = chunk.indexOf(LF, at + 1)) this.#lines++;
-        // The first line says that it has caught up; it is no message.
-        if (first) this.#lines--;
-        first = false;
+        this.#countLines(chunk);
         if (this.#lines >= this.#wanted) this.#onArrived();
       }
     } catch (error) {
       if (!this.#leave.signal.aborted) throw error;
     }
+  }
+
+  /** Counts the messages among the lines that end in a chunk; the third byte tells `{"id":…` from `{"event":…`. */
+  #countLines(chunk: Uint8Array): void {
+    let start = this.#start;
+    for (let end = chunk.indexOf(LF); end >= 0; end = chunk.indexOf(LF, start)) {
+      const third = start + 2 < 0 ? this.#third : chunk[start + 2];
+      if (end - start > 2 && third === I) this.#lines++;
+      else if (end - start > 100) throw new Error("The healthy reader missed messages");
+      start = end + 1;
+    }
+    if (start + 2 >= 0 && start + 2 < chunk.length) this.#third = chunk[start + 2];
+    this.#start = start - chunk.length;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -18,6 +18,7 @@
 export type {
   Batch,
   BrowseOptions,
+  BrowseWaitingOptions,
   BusTotals,
   Page,
   PullBatchOptions,

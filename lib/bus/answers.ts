@@ -59,6 +59,14 @@ export interface BrowseOptions {
   readonly maxBytes?: number;
 }
 
+/** What to browse, and how long to wait for it. */
+export interface BrowseWaitingOptions extends BrowseOptions {
+  /** How long to wait for a message, in milliseconds. */
+  readonly waitMs: number;
+  /** Ends the wait when it aborts; the call then rejects with its reason. */
+  readonly signal?: AbortSignal;
+}
+
 /** Messages that were looked at. */
 export interface Page extends Batch {
   /** The position after the last message, where the next page begins. */

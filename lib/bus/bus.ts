@@ -15,6 +15,7 @@ import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
 import type {
   Batch,
   BrowseOptions,
+  BrowseWaitingOptions,
   BusTotals,
   Page,
   PullBatchOptions,
@@ -194,6 +195,17 @@ export class MessageBus implements AsyncDisposable {
   browse(topic: string, options: BrowseOptions = {}): Page | undefined {
     this.#assertOpen();
     return this.#queues.browse(topic, options);
+  }
+
+  /**
+   * The same, but if there is nothing to show, waits until there is; then the page has what is new. Resolves to what
+   * there is when time is up. The topic need not exist yet.
+   *
+   * @throws {BusError} as {@linkcode MessageBus.browse}, and `draining` if the bus drains while it waits.
+   */
+  async browseWaiting(topic: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
+    this.#assertOpen();
+    return await this.#queues.browseWaiting(topic, options);
   }
 
   /**

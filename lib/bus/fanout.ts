@@ -15,8 +15,8 @@ export class Fanout {
   readonly #onRing: (topic: Topic) => void;
   readonly #tree = new PatternTree<Subscriber>();
   readonly #subscribers = new Set<Subscriber>();
-  /** How often a subscriber was added or removed. */
-  #changes = 0;
+  /** How many of them have listed several names or patterns. */
+  #lists = 0;
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
   /** The topics whose subscribers have heard what is new since the bell rang. */
@@ -44,7 +44,7 @@ export class Fanout {
   /** Adds a subscriber, whose bell rings at the end of this turn. */
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
-    this.#changes++;
+    if (subscriber.pattern.items.length > 1) this.#lists++;
     for (const item of subscriber.pattern.items) this.#tree.add(item, subscriber);
     if (subscriber.toRing()) this.#call(subscriber);
   }
@@ -52,7 +52,7 @@ export class Fanout {
   /** Removes a subscriber. Returns whether it was there. */
   remove(subscriber: Subscriber): boolean {
     if (!this.#subscribers.delete(subscriber)) return false;
-    this.#changes++;
+    if (subscriber.pattern.items.length > 1) this.#lists--;
     for (const item of subscriber.pattern.items) this.#tree.remove(item, subscriber);
     return true;
   }
@@ -78,12 +78,9 @@ export class Fanout {
   countOf(topic: Topic): number {
     const audience = this.#audienceOf(topic);
     if (audience.length < 2) return audience[0]?.size ?? 0;
-    // One that has listed a topic twice counts once, but going through all of them takes its time.
-    if (topic.audienceCountedAt !== this.#changes) {
-      topic.audienceCountedAt = this.#changes;
-      topic.audienceCount = this.#listenersOf(topic).size;
-    }
-    return topic.audienceCount;
+    // One that lists several may have listed this topic twice, and counts once.
+    if (this.#lists > 0) return this.#listenersOf(topic).size;
+    return audience.reduce((count, subscribers) => count + subscribers.size, 0);
   }
 
   /** Whether somebody has subscribed to a topic by its name. */

@@ -6,9 +6,9 @@
 
 import { BusError } from "../errors.ts";
 import type { Gap } from "../event.ts";
-import { formatCursor, type Message } from "../message.ts";
+import { formatCursor, type Message, parseCursor } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import type { Batch, BrowseOptions, Page, PullBatchOptions } from "./answers.ts";
+import type { Batch, BrowseOptions, BrowseWaitingOptions, Page, PullBatchOptions } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
@@ -34,6 +34,10 @@ interface Taken extends Batch {
   readonly noted: void | Promise<void>;
 }
 
+function isSomething(page: Page | undefined): boolean {
+  return page !== undefined && (page.messages.length > 0 || page.gap !== undefined);
+}
+
 const ONE_MESSAGE: PullBatchOptions = { limit: 1 };
 const NO_MESSAGE: PullBatchOptions = { limit: 0 };
 /** What is given at once, in bytes of envelopes with a line end each. */
@@ -43,6 +47,7 @@ const MAX_BATCH_BYTES = 8 * 1024 ** 2;
 export class Queues {
   readonly #parts: QueuesParts;
   readonly #waiting: WaitingPulls;
+  readonly #browsing: WaitingPulls;
   #draining = false;
   #pulled = 0;
 
@@ -50,6 +55,7 @@ export class Queues {
   constructor(parts: QueuesParts) {
     this.#parts = parts;
     this.#waiting = new WaitingPulls(parts.clock);
+    this.#browsing = new WaitingPulls(parts.clock);
   }
 
   /** How many messages were handed out. */
@@ -57,13 +63,15 @@ export class Queues {
     return this.#pulled;
   }
 
-  /** Whether a pull of the topic of this name waits. */
+  /** Whether somebody waits for a message of the topic of this name. */
   isAwaited(name: string): boolean {
-    return this.#waiting.has(name);
+    return this.#waiting.has(name) || this.#browsing.has(name);
   }
 
   /** Serves those who wait for the topic of this name, as far as there is something. */
   serve(name: string): void {
+    // These first: they take nothing.
+    this.#browsing.serveAll(name);
     this.#waiting.serve(name);
   }
 
@@ -71,6 +79,7 @@ export class Queues {
   drain(): void {
     this.#draining = true;
     this.#waiting.giveUp();
+    this.#browsing.giveUp();
   }
 
   /** See `MessageBus.get`. The store must be synchronous. */
@@ -82,8 +91,8 @@ export class Queues {
   async pullBatch(name: string, options: PullBatchOptions): Promise<Batch> {
     const { waitMs = 0, signal } = options;
     signal?.throwIfAborted();
-    // Nothing is taken for who waits, no gap either: it may give up.
-    const taken = waitMs > 0 && !this.#hasNext(name)
+    // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
+    const taken = waitMs > 0 && (this.#waiting.has(canonicalTopicName(name)) || !this.#hasNext(name))
       ? await this.#takeLater(name, options, { waitMs, signal })
       : this.#take(name, options);
     const { messages, gap, noted } = taken;
@@ -111,6 +120,24 @@ export class Queues {
     }
     if (gap !== undefined) this.#parts.observer.gap?.(gap);
     return { messages, gap, next: formatCursor(next, topic.info.epoch) };
+  }
+
+  /** See `MessageBus.browseWaiting`. */
+  async browseWaiting(name: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
+    const { waitMs, signal } = options;
+    signal?.throwIfAborted();
+    const page = this.browse(name, options);
+    if (isSomething(page)) return page;
+    if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
+    const canonical = canonicalTopicName(name);
+    // What is new then is everything from here on; `latest` would be another place by then.
+    const here = page !== undefined ? parseCursor(page.next) : options.since === "latest" ? { next: 0 } : options.since;
+    const look = () => {
+      const page = this.browse(canonical, { ...options, since: here });
+      return isSomething(page) ? page : undefined;
+    };
+    const found = await this.#browsing.wait(canonical, look, { waitMs, signal });
+    return found ?? this.browse(canonical, { ...options, since: here });
   }
 
   async #takeLater(topic: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {

@@ -29,8 +29,6 @@ interface Firm {
   readonly allBytes: number;
 }
 
-const NOTHING: Firm = { messages: 0, topicBytes: 0, allBytes: 0 };
-
 /** Counts what the topics of a bus retain, and drops what a limit or its time says must go. */
 export class Retention {
   readonly #limits: Limits;
@@ -77,7 +75,7 @@ export class Retention {
    */
   admit(topic: Topic, payloads: readonly Uint8Array[]): void {
     const { info } = topic;
-    const { maxPayloadBytes, maxTopicBytes, maxMemoryBytes, maxMessages, discard } = this.#limits;
+    const { maxPayloadBytes, maxTopicBytes, maxMemoryBytes, maxMessages } = this.#limits;
     let bytes = 0;
     let id = topic.nextId;
     for (const payload of payloads) {
@@ -89,8 +87,7 @@ export class Retention {
     if (id > MAX_ID) {
       throw new BusError("id_space_exhausted", `Cannot publish to ${quote(info.name)}: its ids are used up`);
     }
-    // What cannot make room for these: with `discard new` all that the queue has not handed out, else nothing.
-    const firm = discard === "new" ? this.#firm(topic) : NOTHING;
+    const firm = this.#firm(topic);
     if (firm.messages + payloads.length > maxMessages || firm.topicBytes + bytes > maxTopicBytes) {
       throw new BusError("topic_full", `Cannot publish to ${quote(info.name)}: the topic is full`);
     }
@@ -99,12 +96,16 @@ export class Retention {
     }
   }
 
-  /** What the queue of a topic, and all queues, have not handed out, with what is on its way to the store. */
+  /**
+   * What cannot make room: what is on its way to the store, and with `discard new` what the queue of the topic, and all
+   * queues, have not handed out.
+   */
   #firm(topic: Topic): Firm {
+    const keeps = this.#limits.discard === "new";
     return {
-      messages: topic.queue.lag(topic.log) + topic.pendingMessages,
-      topicBytes: topic.bytes - topic.pulledBytes + topic.pendingBytes,
-      allBytes: this.#bytes - this.#pulledBytes + this.#pendingBytes,
+      messages: topic.pendingMessages + (keeps ? topic.queue.lag(topic.log) : 0),
+      topicBytes: topic.pendingBytes + (keeps ? topic.bytes - topic.pulledBytes : 0),
+      allBytes: this.#pendingBytes + (keeps ? this.#bytes - this.#pulledBytes : 0),
     };
   }
 

@@ -182,8 +182,6 @@ export class Subscriber implements Subscription {
   /** Ends it if its reader has stalled. Returns whether it is to be looked after again. */
   tend(): boolean {
     if (!this.#rung) this.#unwatch();
-    // Who takes one message for each bell never asks whether there is more.
-    else if (!this.#feed.readable) this.#idleChecks = 0;
     // One check more: the first may come right after the last read.
     else if (++this.#idleChecks > STALL_CHECKS) this.#host.unsubscribe(this, "stalled");
     return this.#watch !== undefined;
@@ -226,11 +224,12 @@ export class Subscriber implements Subscription {
 
   read(limits: ReadLimits = {}): Delivery | "full" | undefined {
     const delivery = this.#released ? undefined : this.#feed.read(limits);
-    if (delivery === undefined) this.#rung = false;
-    else if (delivery !== "full") {
+    if (delivery !== undefined && delivery !== "full") {
       this.#idleChecks = 0;
       this.#host.delivered(delivery);
     }
+    // Not only when there was nothing: who takes one message for each bell never asks whether there is more.
+    if (delivery === undefined || !this.#feed.readable) this.#rung = false;
     return delivery;
   }
 

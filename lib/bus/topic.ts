@@ -33,10 +33,6 @@ export class Topic {
   audience: readonly ReadonlySet<Subscriber>[] = [];
   /** See {@linkcode Topic.audience}. */
   audienceVersion = -1;
-  /** How many different subscribers those are, as of `audienceCountedAt`. */
-  audienceCount = 0;
-  /** See {@linkcode Topic.audienceCount}. */
-  audienceCountedAt = -1;
   /** The first message that its audience is to be told of at the end of this turn; `undefined` if there is none. */
   newFrom: number | undefined;
   /** When that one was created; by the end of the turn it may have been dropped. */

@@ -84,6 +84,11 @@ export class WaitingPulls {
     for (const pull of this.#byName.get(name) ?? []) if (!pull.serve()) return;
   }
 
+  /** Gives all who wait for a topic what there is for them, whether or not there was something for those before. */
+  serveAll(name: string): void {
+    for (const pull of this.#byName.get(name) ?? []) pull.serve();
+  }
+
   /** Ends all waiting. */
   giveUp(): void {
     const reason = new BusError("draining", "Cannot wait for a message: the bus is shutting down");

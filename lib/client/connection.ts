@@ -43,22 +43,33 @@ export function connect({ url, protocols, signal, clock, onOpen, onFrame }: Conn
   let openedMs: number | undefined;
   let refused = false;
   let cancelLeaving = () => {};
-  const closed = (code: number, reason: string): Ending => {
-    if (refused) return { kind: "refused" };
-    if (openedMs === undefined) return { kind: "failed" };
-    return { kind: "closed", code, reason, lastedMs: clock.now() - openedMs };
+  let cancelProbe = () => {};
+  // Nothing may outlive it: a server that has vanished is heard of minutes later, or never.
+  const settle = (code: number, reason: string) => {
+    cancelTimeout();
+    cancelProbe();
+    cancelLeaving();
+    signal.removeEventListener("abort", leave);
+    socket.onopen =
+      socket.onmessage =
+      socket.onclose =
+      socket.onerror =
+        null;
+    if (refused) resolve({ kind: "refused" });
+    else if (openedMs === undefined) resolve({ kind: "failed" });
+    else resolve({ kind: "closed", code, reason, lastedMs: clock.now() - openedMs });
   };
   const leave = () => {
     socket.onmessage = null;
     socket.close();
+    cancelProbe();
     cancelLeaving();
     // A server that has vanished never answers.
-    cancelLeaving = clock.schedule(() => resolve(closed(1006, "")), CLOSE_TIMEOUT_MS);
+    cancelLeaving = clock.schedule(() => settle(1006, ""), CLOSE_TIMEOUT_MS);
   };
   const cancelTimeout = clock.schedule(leave, CONNECT_TIMEOUT_MS);
-  let cancelProbe = () => {};
   const probe = () => {
-    if (socket.readyState === WebSocket.OPEN) socket.send("");
+    socket.send("");
     cancelProbe = clock.schedule(probe, PROBE_MS);
   };
   socket.onopen = () => {
@@ -75,12 +86,8 @@ export function connect({ url, protocols, signal, clock, onOpen, onFrame }: Conn
   // Deno reports some lost connections only as an error, some as both.
   socket.onclose = socket.onerror = (event) => {
     if (event.type === "error" && socket.readyState !== WebSocket.CLOSED) return;
-    cancelTimeout();
-    cancelProbe();
-    cancelLeaving();
-    signal.removeEventListener("abort", leave);
     const { code = 1006, reason = "" } = event as CloseEvent;
-    resolve(closed(code, reason));
+    settle(code, reason);
   };
   if (signal.aborted) leave();
   else signal.addEventListener("abort", leave);

@@ -180,7 +180,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
       case "pull":
         return pull(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
       case "browse":
-        return browse(bus, names.of(path), { ...asked, clock, signal: asked.waitMs > 0 ? request.signal : undefined });
+        return browse(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });
       case "stream":
         return streams.subscribe(topicsOf(path), asked.format, { since: asked.since, label: addressOf(info) });
       case "socket": {

@@ -4,17 +4,16 @@
  * @module
  */
 
-import type { Batch, Page } from "../bus/answers.ts";
+import type { Batch } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
-import type { Clock } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Gap } from "../event.ts";
-import { type Message, parseCursor } from "../message.ts";
+import type { Message } from "../message.ts";
 import { encodeEnvelope, NEVER } from "../wire/json.ts";
 import { encodeLines, NDJSON } from "../wire/ndjson.ts";
 import type { Since } from "../wire/since.ts";
 import { Refusal } from "./refusal.ts";
-import { addStandardHeaders, jsonResponse, respond } from "./respond.ts";
+import { addStandardHeaders, jsonResponse, respond, TEXT } from "./respond.ts";
 
 /** How to pull. */
 export interface PullRequest {
@@ -32,20 +31,15 @@ export interface PullRequest {
 export interface BrowseRequest extends PullRequest {
   /** Where to begin. */
   readonly since: Since;
-  /** What measures the wait. */
-  readonly clock: Clock;
+  /** Whether to answer with lines that a browser shows. */
+  readonly asText: boolean;
 }
-
-const NOTHING: Batch = { messages: [] };
 
 /** Takes the next messages and answers with them. */
 export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
   const { limit, raw, waitMs, signal } = request;
-  const { messages, gap } = await bus.pullBatch(topic, { limit, waitMs, signal }).catch((error) => {
-    // A client that leaves while it waits is no bug. Nobody reads the answer: the same as when time is up.
-    if (!signal?.aborted || error !== signal.reason) throw error;
-    return NOTHING;
-  });
+  const batch = await unlessGone(bus.pullBatch(topic, { limit: limit ?? 1, waitMs, signal }), signal);
+  const { messages, gap }: Batch = batch ?? { messages: [] };
   const headers = gapHeaders(gap);
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
@@ -55,39 +49,24 @@ export async function pull(bus: MessageBus, topic: string, request: PullRequest)
 
 /** Answers with retained messages and takes none. */
 export async function browse(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Response> {
-  const page = await pageOf(bus, topic, request);
+  const { since, waitMs, raw, asText, signal } = request;
+  const options = { since, limit: raw ? 1 : request.limit };
+  const page = waitMs === 0
+    ? bus.browse(topic, options)
+    : await unlessGone(bus.browseWaiting(topic, { ...options, waitMs, signal }), signal);
   if (page === undefined) throw noTopic(topic);
   const headers = { "msgbus-next": page.next, ...gapHeaders(page.gap) };
-  if (!request.raw) return respond(200, encodeLines(page.messages), NDJSON, headers);
+  if (!raw) return respond(200, encodeLines(page.messages), asText ? TEXT : NDJSON, headers);
   if (page.messages.length === 0) throw nothing(bus, topic, "Nothing to read", headers);
   return rawResponse(page.messages[0]!, headers);
 }
 
-async function pageOf(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Page | undefined> {
-  const { since, waitMs } = request;
-  const limit = request.raw ? 1 : request.limit;
-  const page = bus.browse(topic, { since, limit });
-  if (waitMs === 0 || (page !== undefined && !isNothing(page))) return page;
-  // What is new then is everything from here on; `latest` would be another place by then.
-  const from = page !== undefined ? parseCursor(page.next)! : since === "latest" ? { next: 0 } : since;
-  await somethingNew(bus, topic, { ...request, since: from });
-  return bus.browse(topic, { since: from, limit });
-}
-
-function isNothing({ messages, gap }: Batch): boolean {
-  return messages.length === 0 && gap === undefined;
-}
-
-/** Resolves when a topic has a message from a position on, or time is up, or the bus drains. */
-async function somethingNew(bus: MessageBus, topic: string, request: BrowseRequest): Promise<void> {
-  const { since, waitMs, clock, signal } = request;
-  using subscription = bus.subscribe(topic, { since, signal });
-  const cancel = clock.schedule(() => subscription.close(), waitMs);
-  try {
-    for await (const _message of subscription) return;
-  } finally {
-    cancel();
-  }
+/** A client that leaves while it waits is no bug. Nobody reads the answer: `undefined`, the same as when time is up. */
+function unlessGone<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
+  return answer.catch((error) => {
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    return undefined;
+  });
 }
 
 /** The error of an answer about a topic that does not exist. */

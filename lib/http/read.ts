@@ -18,7 +18,7 @@ export type ReadRequest =
   | { readonly kind: "socket"; readonly since: Since; readonly frames: string | undefined }
   | { readonly kind: "publisher"; readonly frames: string | undefined }
   | { readonly kind: "stream"; readonly format: "sse" | "ndjson"; readonly since: Since }
-  | { readonly kind: "browse"; readonly since: Since } & PullParameters
+  | { readonly kind: "browse"; readonly since: Since; readonly asText: boolean } & PullParameters
   | { readonly kind: "pull" } & PullParameters;
 
 interface PullParameters {
@@ -31,6 +31,7 @@ interface PullParameters {
 export const MAX_WAIT_MS = 5 * 60_000;
 const MAX_PULLED = 1000;
 const MAX_BROWSED = 10_000;
+const MAX_SHOWN = 100;
 
 const PARAMETERS = {
   socket: ["since", "index", "frames", "mode"],
@@ -93,7 +94,12 @@ function interpret(head: Head, given: ReadonlyMap<string, string>, clock: Clock)
   const waitMs = readWait(given);
   const since = sinceOf(given, clock);
   if (raw && given.has("limit")) throw new BusError("bad_parameter", "Bad query: format=raw doesn't go with limit");
-  if (since !== undefined) return { kind: "browse", since, waitMs, raw, limit: readLimit(given, MAX_BROWSED) };
+  // A person who opens a topic in a browser looks at it, and takes nothing.
+  const isPerson = !asksToPull && listsType(head.accept, "text/html");
+  if (since !== undefined || isPerson) {
+    const limit = readLimit(given, MAX_BROWSED);
+    return { kind: "browse", since: since ?? { last: MAX_SHOWN }, asText: isPerson, waitMs, raw, limit };
+  }
   return { kind: "pull", waitMs, raw, limit: readLimit(given, MAX_PULLED) };
 }
 

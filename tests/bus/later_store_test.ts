@@ -547,3 +547,9 @@ Deno.test("Subscription.cursor knows no topic whose first publish is refused", a
   await receipt;
   assertEquals([early.cursor, late.cursor], ["0", "0"]);
 });
+
+Deno.test("MessageBus.publish counts what is on its way against the limits with discard old, too", async () => {
+  const bus = new MessageBus({ store: new LaterStore(), clock: new TestClock(), maxMessages: 2 });
+  void Promise.all([bus.publish("foo", "a"), bus.publish("foo", "b")]);
+  assertEquals(await codeOfRejection(bus.publish("foo", "c")), "topic_full");
+});

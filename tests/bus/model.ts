@@ -174,8 +174,9 @@ export class Model {
   /** Pulls, and waits if there is nothing. */
   wait(name: string, limit: number, waitMs: number): ModelWait {
     const wait: ModelWait = { name, limit, dueMs: this.nowMs + waitMs, answer: undefined };
+    const isFirst = !this.waits.some((other) => isWaiting(other) && other.name === name);
     this.waits.push(wait);
-    this.#serve(wait);
+    if (isFirst) this.#serve(wait);
     return wait;
   }
 
@@ -246,8 +247,8 @@ export class Model {
   ): ModelDelivery | "full" | undefined {
     if (subscription.ended !== undefined) return undefined;
     const delivery = this.#next(subscription, limits, chosen);
-    if (delivery === undefined) subscription.rung = false;
-    else if (delivery !== "full") subscription.idleSinceMs = this.nowMs;
+    if (delivery !== undefined && delivery !== "full") subscription.idleSinceMs = this.nowMs;
+    if (delivery === undefined || !this.isUnread(subscription)) subscription.rung = false;
     if (typeof delivery === "object" && delivery.event === "messages") this.delivered += delivery.messages.length;
     return delivery;
   }

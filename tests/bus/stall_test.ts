@@ -170,3 +170,16 @@ Deno.test("Subscription with stallMs is looked after only while it has something
   }
   assertEquals(clock.timers, 0);
 });
+
+Deno.test("Subscription.onReady is called again for a reader that takes one message for each call", () => {
+  const clock = new TestClock();
+  const bus = new MessageBus({ clock });
+  const taken: (string | undefined)[] = [];
+  bus.subscribe("foo", { onReady: (subscription) => void taken.push(subscription.take()?.text()) });
+  clock.flush();
+  for (const payload of ["a", "b", "c"]) {
+    bus.put("foo", payload);
+    clock.flush();
+  }
+  assertEquals(taken, [undefined, "a", "b", "c"]);
+});

@@ -278,3 +278,14 @@ Deno.test("MessageBus.pull that waits is counted when it is answered, and leaves
   assertEquals(pulled, ["foo 0", "foo undefined"]);
   assertEquals(clock.timers, 0);
 });
+
+Deno.test("MessageBus.pull that may wait doesn't overtake one that waits already", async () => {
+  const clock = new TestClock();
+  const bus = new MessageBus({ clock });
+  const first = bus.pull("foo", { waitMs: 1000 });
+  bus.put("foo", "a");
+  const second = bus.pull("foo", { waitMs: 1000 });
+  clock.flush();
+  clock.tick(1000);
+  assertEquals([(await first)?.text(), (await second)?.text()], ["a", undefined]);
+});

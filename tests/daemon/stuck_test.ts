@@ -13,7 +13,7 @@ const TIMES = 24;
 const PAYLOAD = new Uint8Array(1_000_000);
 
 Deno.test("msgbusd detaches subscribers that read nothing, says so, and holds nobody up for them", async () => {
-  await using server = await daemon(["--stall-timeout", "1s"]);
+  await using server = await daemon(["--stall-timeout", "3s"]);
   const host = `127.0.0.1:${server.port}`;
   const socket = new WsClient(`ws://${host}/t`);
   await new Promise((resolve) => socket.on("open", resolve));

@@ -330,3 +330,13 @@ function kindOf({ status, headers }: Response): string {
   if (type === "application/json") return `${kind} of an envelope`;
   return kind === "browse" ? kind : `${kind} of lines`;
 }
+
+Deno.test("GET of a topic by a browser shows the last messages as text, and takes none", async () => {
+  await using server = direct();
+  for (const payload of ["a", "b"]) server.bus.put("t", payload);
+  const accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+  const answer = await server.get("/t", { accept });
+  assertEquals([answer.status, answer.headers.get("content-type")], [200, "text/plain; charset=utf-8"]);
+  assertEquals((await answer.text()).trimEnd().split("\n").map((line) => JSON.parse(line).id), [0, 1]);
+  assertEquals(server.bus.topic("t")!.pending, 2);
+});
