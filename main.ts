@@ -11,6 +11,7 @@ import { createHandler } from "./lib/http/handler.ts";
 import { isLoopbackAddress, listen } from "./lib/http/listen.ts";
 import { refusalLog } from "./lib/daemon/refusal_log.ts";
 import { EXIT, Lifecycle } from "./lib/daemon/lifecycle.ts";
+import { listenerLog } from "./lib/daemon/listener_log.ts";
 import { createLog } from "./lib/log.ts";
 import { messageLog } from "./lib/daemon/message_log.ts";
 import { stallLog } from "./lib/daemon/stall_log.ts";
@@ -48,7 +49,7 @@ async function serve(options: Options): Promise<number> {
     metrics: () => encodeMetrics({ bus, metrics, topics: options.metricsTopics, process: processState() }),
   });
   const listening = [];
-  for (const bind of options.bind) listening.push(await listen(bind, handler, onBug));
+  for (const bind of options.bind) listening.push(await listen(bind, handler, { onBug, onLost: listenerLog(log) }));
   lifecycle.listen();
   log.info("listening", `msgbusd listening on ${listening.map(({ name }) => name).join(", ")}`);
   if (open) log.warn("insecure_bind", "msgbusd is open: everybody who can reach it can read, write and delete");

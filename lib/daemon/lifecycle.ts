@@ -79,7 +79,7 @@ export class Lifecycle {
    * Waits until draining begins, then ends subscriptions, lets requests in work finish for at most 10 s, closes the
    * bus, and returns the exit code.
    */
-  async end(bus: MessageBus, servers: readonly Deno.HttpServer[]): Promise<number> {
+  async end(bus: MessageBus, servers: readonly { shutdown(): Promise<void> }[]): Promise<number> {
     if (!this.draining.aborted) {
       await new Promise((resolve) => this.draining.addEventListener("abort", resolve, { once: true }));
     }

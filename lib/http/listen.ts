@@ -8,6 +8,7 @@ import { BusError } from "../errors.ts";
 import { type Address, splitAddress } from "../options.ts";
 import { isLoopback } from "./exposure.ts";
 import type { Handler } from "./handler.ts";
+import { LastingServer } from "./lasting_server.ts";
 import { ReaderStalled } from "./push_stream.ts";
 
 /** The servers of one bound address. */
@@ -15,7 +16,15 @@ export interface Listening {
   /** The address as it was given, with the port that was taken. */
   readonly name: string;
   /** One or two servers. */
-  readonly servers: readonly Deno.HttpServer<Deno.NetAddr>[];
+  readonly servers: readonly LastingServer[];
+}
+
+/** Who is told what goes wrong where no request is told. */
+export interface ListenWatch {
+  /** Told of what goes wrong in answers that have begun. */
+  readonly onBug: (error: unknown) => void;
+  /** Told why a server has stopped listening; it is started again. */
+  readonly onLost: (error: unknown) => void;
 }
 
 /** Whether an address as `--bind` takes it can be reached from this machine only. */
@@ -25,21 +34,20 @@ export function isLoopbackAddress(text: string): boolean {
 
 /**
  * Serves on one address. `localhost` is 127.0.0.1 and, where there is IPv6, ::1; an empty host is every address of both
- * families; port 0 is any free port, the same in both families. `onBug` is told of what goes wrong in answers that have
- * begun.
+ * families; port 0 is any free port, the same in both families. It goes on listening when descriptors run out.
  *
  * @throws {BusError} `address_in_use`, or `bad_option` if the address can't be listened on for another reason.
  */
-export async function listen(bind: string, handler: Handler, onBug: (error: unknown) => void): Promise<Listening> {
+export async function listen(bind: string, handler: Handler, watch: ListenWatch): Promise<Listening> {
   const address = splitAddress(bind)!;
   const hosts = HOSTS[address.host.toLowerCase()] ?? [address.host];
   // With port 0 the port that one family gives may be taken in the other.
   for (let attempt = 1;; attempt++) {
-    const servers: Deno.HttpServer<Deno.NetAddr>[] = [];
+    const servers: LastingServer[] = [];
     try {
       for (const hostname of hosts) {
         const port = servers[0]?.addr.port ?? address.port;
-        const server = serve({ hostname, port }, handler, onBug, servers.length > 0);
+        const server = serve({ hostname, port }, handler, watch, servers.length > 0);
         if (server !== undefined) servers.push(server);
       }
       if (servers.length === 0) throw new Deno.errors.AddrNotAvailable(`no address for ${bind}`);
@@ -62,15 +70,18 @@ const HOSTS: Readonly<Record<string, readonly string[]>> = { localhost: ["127.0.
 function serve(
   at: { hostname: string; port: number },
   handler: Handler,
-  onBug: (error: unknown) => void,
+  { onBug, onLost }: ListenWatch,
   second: boolean,
-): Deno.HttpServer<Deno.NetAddr> | undefined {
-  try {
+): LastingServer | undefined {
+  const start = (port: number) => {
     const onError = (error: unknown) => {
       if (!(error instanceof ReaderStalled)) onBug(error);
       return new Response(null, { status: 500 });
     };
-    return Deno.serve({ ...at, onListen() {}, onError }, handler);
+    return Deno.serve({ ...at, port, onListen() {}, onError }, handler);
+  };
+  try {
+    return new LastingServer(start(at.port), start, onLost);
   } catch (error) {
     // The first server has this family too, as "::" has on Linux.
     if (error instanceof Deno.errors.AddrInUse && second && at.hostname === "0.0.0.0") return undefined;

@@ -8,6 +8,7 @@ import { BusError } from "../../lib/errors.ts";
 import { isLoopbackAddress, listen, type Listening } from "../../lib/http/listen.ts";
 import { assertEquals, assertMatch, assertRejects } from "../deps.ts";
 
+const WATCH = { onBug: reportError, onLost: reportError };
 const HANDLER = () => Promise.resolve(new Response("here"));
 
 async function stop({ servers }: Listening): Promise<void> {
@@ -15,7 +16,7 @@ async function stop({ servers }: Listening): Promise<void> {
 }
 
 Deno.test("listen gives the port that was taken in the name as it was written", async () => {
-  const listening = await listen("127.0.0.1:0", HANDLER, reportError);
+  const listening = await listen("127.0.0.1:0", HANDLER, WATCH);
   const { port } = listening.servers[0]!.addr;
   assertEquals(listening.name, `127.0.0.1:${port}`);
   assertEquals(await (await fetch(`http://127.0.0.1:${port}/`)).text(), "here");
@@ -23,7 +24,7 @@ Deno.test("listen gives the port that was taken in the name as it was written", 
 });
 
 Deno.test("listen on localhost takes the same port in every family there is", async () => {
-  const listening = await listen("localhost:0", HANDLER, reportError);
+  const listening = await listen("localhost:0", HANDLER, WATCH);
   const ports = listening.servers.map(({ addr }) => addr.port);
   assertMatch(listening.name, /^localhost:[1-9]\d*$/);
   assertEquals(new Set(ports).size, 1);
@@ -40,11 +41,11 @@ Deno.test("listen on a port that is taken in one family lets go of it in the oth
       continue; // no IPv6 here
     }
     const { port } = taken.addr as Deno.NetAddr;
-    const error = await assertRejects(() => listen(`localhost:${port}`, HANDLER, reportError), BusError);
+    const error = await assertRejects(() => listen(`localhost:${port}`, HANDLER, WATCH), BusError);
     assertEquals(error.code, "address_in_use");
     assertEquals(error.message, `Cannot listen on localhost:${port}: the address is in use`);
     taken.close();
-    await stop(await listen(`localhost:${port}`, HANDLER, reportError));
+    await stop(await listen(`localhost:${port}`, HANDLER, WATCH));
   }
 });
 
