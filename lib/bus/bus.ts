@@ -279,6 +279,11 @@ export class MessageBus implements AsyncDisposable {
     return topic === undefined ? undefined : this.#statsOf(topic);
   }
 
+  /** The names of all topics, sorted. */
+  names(): string[] {
+    return Array.from(this.#topics.all(), ({ info }) => info.name).sort();
+  }
+
   /** All topics as they are now, sorted by name. */
   topics(): TopicStats[] {
     return [...this.#topics.all()].map((topic) => this.#statsOf(topic))

@@ -15,8 +15,8 @@ export class Fanout {
   readonly #onRing: (topic: Topic) => void;
   readonly #tree = new PatternTree<Subscriber>();
   readonly #subscribers = new Set<Subscriber>();
-  /** How many of them have listed several names or patterns. */
-  #lists = 0;
+  /** Those of them that have listed several names or patterns. */
+  readonly #listers = new Set<Subscriber>();
   /** The topics that have something new since the bell rang. */
   #dirty: Topic[] = [];
   /** The topics whose subscribers have heard what is new since the bell rang. */
@@ -44,7 +44,7 @@ export class Fanout {
   /** Adds a subscriber, whose bell rings at the end of this turn. */
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber);
-    if (subscriber.pattern.items.length > 1) this.#lists++;
+    if (subscriber.pattern.items.length > 1) this.#listers.add(subscriber);
     for (const item of subscriber.pattern.items) this.#tree.add(item, subscriber);
     if (subscriber.toRing()) this.#call(subscriber);
   }
@@ -52,7 +52,7 @@ export class Fanout {
   /** Removes a subscriber. Returns whether it was there. */
   remove(subscriber: Subscriber): boolean {
     if (!this.#subscribers.delete(subscriber)) return false;
-    if (subscriber.pattern.items.length > 1) this.#lists--;
+    this.#listers.delete(subscriber);
     for (const item of subscriber.pattern.items) this.#tree.remove(item, subscriber);
     return true;
   }
@@ -78,9 +78,13 @@ export class Fanout {
   countOf(topic: Topic): number {
     const audience = this.#audienceOf(topic);
     if (audience.length < 2) return audience[0]?.size ?? 0;
-    // One that lists several may have listed this topic twice, and counts once.
-    if (this.#lists > 0) return this.#listenersOf(topic).size;
-    return audience.reduce((count, subscribers) => count + subscribers.size, 0);
+    let count = audience.reduce((sum, subscribers) => sum + subscribers.size, 0);
+    // Who lists several may have listed this topic twice, and counts once.
+    for (const lister of this.#listers) {
+      const times = audience.filter((subscribers) => subscribers.has(lister)).length;
+      if (times > 1) count -= times - 1;
+    }
+    return count;
   }
 
   /** Whether somebody has subscribed to a topic by its name. */

@@ -50,8 +50,10 @@ export function assertExposureIsMeant(options: Options, environment: (name: stri
 /** The line and the exit code for what a start failed with. */
 export function explainFailedStart(error: unknown): { line: string; exitCode: number } {
   if (error instanceof BusError) {
-    const exitCode = error.code === "address_in_use" ? EXIT.addressInUse : EXIT.configuration;
-    return { line: error.message, exitCode };
+    if (error.code === "address_in_use") {
+      return { line: `${error.message}; take another with --bind, and msgbus --uri`, exitCode: EXIT.addressInUse };
+    }
+    return { line: error.message, exitCode: EXIT.configuration };
   }
   if (error instanceof Deno.errors.NotCapable) {
     return { line: `a permission is missing: ${error.message.split("\n")[0]}`, exitCode: EXIT.configuration };

@@ -176,6 +176,10 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   ): Response | Promise<Response> {
     const asked = readRequestOf(head, query, clock);
     head.route = ROUTES[asked.kind];
+    if ((asked.kind === "pull" || asked.kind === "browse") && SEVERAL.test(path)) {
+      const hint = "lists and wildcards can only be subscribed to: add format=ndjson or format=sse";
+      throw new BusError("bad_topic", `Bad topic name ${quote(path)}: ${hint}`);
+    }
     switch (asked.kind) {
       case "pull":
         return pull(bus, names.of(path), { ...asked, signal: asked.waitMs > 0 ? request.signal : undefined });

@@ -17,6 +17,10 @@ const MAX_UNREAD_LENGTH = 16 * 1024 ** 2;
 // What waits for the store; the platform can't be told to stop reading.
 const MAX_WAITING_BYTES = 64 * 1024 ** 2;
 
+// A frame is published in one go.
+const MAX_LINES = 10_000;
+const MAX_DEPTH = 32;
+
 const encoder = new TextEncoder();
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -128,12 +132,34 @@ function linesOf(frame: Uint8Array): (() => Uint8Array)[] {
   try {
     text = strictDecoder.decode(frame);
   } catch (cause) {
-    const fault = new BusError("bad_request", "Cannot publish: the frame is not UTF-8", { cause });
-    return [() => {
-      throw fault;
-    }];
+    return refused("Cannot publish: the frame is not UTF-8", cause);
   }
-  return text.split("\n").filter((line) => line.trim() !== "").map((line) => () => payloadOf(line));
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
+  if (lines.length > MAX_LINES) return refused(`Cannot publish ${lines.length} lines at once: over ${MAX_LINES}`);
+  return lines.map((line) => () => payloadOf(line));
+}
+
+/** A frame of which nothing is published. */
+function refused(message: string, cause?: unknown): (() => Uint8Array)[] {
+  return [() => {
+    throw new BusError("bad_request", message, { cause });
+  }];
+}
+
+/**
+ * A value as JSON.
+ *
+ * @throws {BusError} `bad_request` for one that is nested too deeply: beyond some thousand levels JavaScript can read
+ * JSON that it can't write.
+ */
+function rewritten(value: unknown): string {
+  if (isDeeper(value, MAX_DEPTH)) throw new BusError("bad_request", `Cannot publish: json is deeper than ${MAX_DEPTH}`);
+  return JSON.stringify(value);
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return depth === 0 || Object.values(value).some((member) => isDeeper(member, depth - 1));
 }
 
 /**
@@ -155,10 +181,10 @@ function payloadOf(line: string): Uint8Array {
   if (unknown !== undefined) throw new BusError("bad_request", `Cannot publish: unknown member ${quote(unknown)}`);
   const entries = Object.entries(record);
   if (entries.length !== 1) {
-    throw new BusError("bad_request", `Cannot publish ${quote(line)}: one of payload, text and json is needed`);
+    throw new BusError("bad_request", `Cannot publish ${quote(line)}: exactly one of payload, text and json is needed`);
   }
   const [name, value] = entries[0]!;
-  if (name === "json") return encoder.encode(JSON.stringify(value));
+  if (name === "json") return encoder.encode(rewritten(value));
   if (typeof value !== "string") throw new BusError("bad_request", `Cannot publish: ${name} is not a string`);
   if (name === "text") return encoder.encode(value);
   try {

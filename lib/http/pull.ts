@@ -6,6 +6,7 @@
 
 import type { Batch } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
+import { lineLength } from "../bus/run.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Gap } from "../event.ts";
 import type { Message } from "../message.ts";
@@ -13,7 +14,11 @@ import { encodeEnvelope, NEVER } from "../wire/json.ts";
 import { encodeLines, NDJSON } from "../wire/ndjson.ts";
 import type { Since } from "../wire/since.ts";
 import { Refusal } from "./refusal.ts";
-import { addStandardHeaders, jsonResponse, respond, TEXT } from "./respond.ts";
+import { addStandardHeaders, type HeaderRecord, jsonResponse, respond, TEXT } from "./respond.ts";
+
+const MAX_WHOLE_BYTES = 256 * 1024;
+const CHUNK_BYTES = 64 * 1024;
+const encoder = new TextEncoder();
 
 /** How to pull. */
 export interface PullRequest {
@@ -44,7 +49,7 @@ export async function pull(bus: MessageBus, topic: string, request: PullRequest)
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
   if (limit === undefined) return jsonResponse(200, encodeEnvelope(messages[0]!), headers);
-  return respond(200, encodeLines(messages), NDJSON, headers);
+  return linesResponse(messages, NDJSON, headers);
 }
 
 /** Answers with retained messages and takes none. */
@@ -56,9 +61,31 @@ export async function browse(bus: MessageBus, topic: string, request: BrowseRequ
     : await unlessGone(bus.browseWaiting(topic, { ...options, waitMs, signal }), signal);
   if (page === undefined) throw noTopic(topic);
   const headers = { "msgbus-next": page.next, ...gapHeaders(page.gap) };
-  if (!raw) return respond(200, encodeLines(page.messages), asText ? TEXT : NDJSON, headers);
+  if (!raw) return linesResponse(page.messages, asText ? TEXT : NDJSON, headers);
   if (page.messages.length === 0) throw nothing(bus, topic, "Nothing to read", headers);
   return rawResponse(page.messages[0]!, headers);
+}
+
+/**
+ * Messages as lines. Many are written as the client reads them: a client that asks for much and reads nothing must not
+ * cost more than the messages, which it shares with the log and everybody else.
+ */
+function linesResponse(messages: readonly Message[], contentType: string, more: HeaderRecord): Response {
+  const bytes = messages.reduce((sum, message) => sum + lineLength(message), 0);
+  if (bytes <= MAX_WHOLE_BYTES) return respond(200, encodeLines(messages), contentType, more);
+  let at = 0;
+  const body = new ReadableStream<Uint8Array>({
+    pull(controller) {
+      const begin = at;
+      for (let bytes = 0; at < messages.length && bytes < CHUNK_BYTES; at++) bytes += lineLength(messages[at]!);
+      controller.enqueue(encoder.encode(encodeLines(messages.slice(begin, at))));
+      if (at === messages.length) controller.close();
+    },
+  }, { highWaterMark: 0 });
+  const response = new Response(body, { headers: { "content-type": contentType } });
+  addStandardHeaders(response.headers);
+  for (const name in more) response.headers.append(name, more[name]!);
+  return response;
 }
 
 /** A client that leaves while it waits is no bug. Nobody reads the answer: `undefined`, the same as when time is up. */

@@ -32,6 +32,8 @@ export const MAX_WAIT_MS = 5 * 60_000;
 const MAX_PULLED = 1000;
 const MAX_BROWSED = 10_000;
 const MAX_SHOWN = 100;
+const SINCE_FORMS = "earliest, latest, an id such as 42 or 42@jf6ynu4k, a duration such as 10m, a time such as " +
+  "2018-03-25T13:18:38Z, or last:100";
 
 const PARAMETERS = {
   socket: ["since", "index", "frames", "mode"],
@@ -124,7 +126,7 @@ function sinceOf(given: ReadonlyMap<string, string>, clock: Clock): Since | unde
     throw new BusError("bad_parameter", "Bad query: index is another name of since, and both are given");
   }
   const since = parseSince(text, clock.now());
-  if (since === undefined) throw new BusError("bad_cursor", `Bad value of "since": ${quote(text)}`);
+  if (since === undefined) throw new BusError("bad_cursor", `Bad value of "since": ${quote(text)}, not ${SINCE_FORMS}`);
   return since;
 }
 

@@ -13,15 +13,15 @@ import { emptyResponse, jsonResponse, prefersJson, respond, TEXT } from "./respo
 
 /** Lists the topics: a name a line, or a JSON object by name if `Accept` prefers it. */
 export function listTopics(bus: MessageBus, head: Head): Response {
-  const topics = bus.topics();
   if (prefersJson(head.accept)) {
+    const topics = bus.topics();
     // Written by hand because a topic may be called __proto__.
     return jsonResponse(
       200,
       `{${topics.map((topic) => `${JSON.stringify(topic.name)}:${encodeTopic(topic)}`).join(",")}}`,
     );
   }
-  return respond(200, topics.map((topic) => `${topic.name}\n`).join(""), TEXT);
+  return respond(200, bus.names().map((name) => `${name}\n`).join(""), TEXT);
 }
 
 function encodeTopic({ name, ttlMs, createdMs, seq, length, pending, bytes, subscribers }: TopicStats): string {

@@ -102,7 +102,9 @@ for (const host of ["127.0.0.1", "localhost"]) {
     assertEquals(await ending(["--bind", address]), {
       code: 75,
       stdout: [],
-      stderr: [`msgbusd: Cannot listen on ${address}: the address is in use`],
+      stderr: [
+        `msgbusd: Cannot listen on ${address}: the address is in use; take another with --bind, and msgbus --uri`,
+      ],
     });
   });
 }

@@ -51,7 +51,10 @@ Deno.test("explainFailedStart tells a missing permission and a bad option in a l
     exitCode: 78,
   });
   assertEquals(explainFailedStart(new BusError("bad_option", "Bad --ttl")), { line: "Bad --ttl", exitCode: 78 });
-  assertEquals(explainFailedStart(new BusError("address_in_use", "In use")), { line: "In use", exitCode: 75 });
+  assertEquals(explainFailedStart(new BusError("address_in_use", "In use")), {
+    line: "In use; take another with --bind, and msgbus --uri",
+    exitCode: 75,
+  });
   const { line, exitCode } = explainFailedStart(new TypeError("oops"));
   assertEquals([line.startsWith("bug: TypeError: oops\n"), exitCode], [true, 70]);
   assertEquals(explainFailedStart("thrown"), { line: "bug: thrown", exitCode: 70 });

@@ -212,3 +212,14 @@ Deno.test("browse: a page of an allowed origin may read every header of the answ
     assertEquals(own.filter((name) => !exposed.includes(name)), [], target);
   }
 });
+
+Deno.test("browse: a large page is written as the client reads it, and is whole", async () => {
+  await using server = direct({ maxTopicBytes: 64 * 1024 ** 2 });
+  for (let i = 0; i < 40; i++) server.bus.put("t", new Uint8Array(100_000).fill(i));
+  const answer = await server.get("/t?since=earliest");
+  const chunks: string[] = [];
+  for await (const chunk of answer.body!) chunks.push(new TextDecoder().decode(chunk));
+  assertEquals([chunks.length, chunks[0]!.split("\n").length], [40, 2]);
+  const rest = chunks.join("");
+  assertEquals(rest.trimEnd().split("\n").map((line) => JSON.parse(line).id), Array.from({ length: 40 }, (_, i) => i));
+});

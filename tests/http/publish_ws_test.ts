@@ -98,10 +98,10 @@ for (const line of MALFORMED) {
   });
 }
 
-Deno.test("mode=publish: json is kept as JSON, as deep as the client likes", async () => {
+Deno.test("mode=publish: json is kept as JSON, 32 levels deep", async () => {
   await using server = serve();
   await using socket = await Socket.open(server.port, "/t?mode=publish", LINES);
-  const depth = 200_000;
+  const depth = 32;
   for (const json of [`{"a":1}`, "null", `"x"`, "1.5", "[".repeat(depth) + "]".repeat(depth)]) {
     socket.send(`{"json":${json}}`);
     assertEquals(JSON.parse((await socket.next())!).error, undefined);
@@ -440,4 +440,30 @@ Deno.test("mode=publish: a message that is refused is told of, like a request th
   for (const payload of ["a", "b"]) socket.send(payload);
   assertEquals([JSON.parse((await socket.next())!).id, JSON.parse((await socket.next())!).error], [0, "topic_full"]);
   assertEquals([codes, server.refusals.map(({ error }) => error.code)], [["topic_full"], ["topic_full"]]);
+});
+
+for (
+  const [shape, open, close] of [["objects", '{"0":', "}"], ["arrays", "[", "]"], [
+    "toJSON",
+    '{"toJSON":',
+    "}",
+  ]] as const
+) {
+  Deno.test(`mode=publish: json of ${shape} nested deeply is refused, and is no bug`, async () => {
+    await using server = serve();
+    await using socket = await Socket.open(server.port, "/t?mode=publish&frames=ndjson");
+    const nested = (depth: number) => `{"json":${open.repeat(depth)}1${close.repeat(depth)}}`;
+    for (const depth of [32, 33, 6000, 100_000]) socket.send(nested(depth));
+    const answers = [];
+    for (let i = 0; i < 4; i++) answers.push(JSON.parse((await socket.next())!));
+    assertEquals(answers.map(({ id, error }) => id ?? error), [0, "bad_request", "bad_request", "bad_request"]);
+  });
+}
+
+Deno.test("mode=publish: a frame of more than 10 000 lines is refused whole", async () => {
+  await using server = serve();
+  await using socket = await Socket.open(server.port, "/t?mode=publish&frames=ndjson");
+  socket.send(`{"text":""}\n`.repeat(10_001));
+  assertEquals(JSON.parse((await socket.next())!).error, "bad_request");
+  assertEquals(server.bus.totals().published, 0);
 });
