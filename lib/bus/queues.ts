@@ -157,7 +157,7 @@ export class Queues {
   }
 
   /** Takes what is next in a topic's queue, and tells the store. */
-  #take(name: string, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
+  #take(name: string, { limit = 100, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
     const topic = this.#parts.topics.find(name);
     const messages: Message[] = [];
     let gap: Gap | undefined;
