@@ -12,7 +12,7 @@ export type GapReason = "expired" | "dropped" | "reset";
 
 /** Messages of a topic that a reader wanted and cannot get any more. */
 export interface Gap {
-  /** The canonical name of the topic. */
+  /** The canonical name of the topic; on several topics, how they were asked for (`orders/*,audit`) if it may be any. */
   readonly topic: string;
   /** The first id missed; `null` if that can't be known: after a `reset`, and if a time was asked for. */
   readonly from: number | null;

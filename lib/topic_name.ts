@@ -29,12 +29,21 @@ export function canonicalTopicName(name: string): string {
   while (start < end && name.charCodeAt(start) === SLASH) start++;
   while (end > start && name.charCodeAt(end - 1) === SLASH) end--;
   const topic = start === 0 && end === name.length ? name : name.slice(start, end);
-  const fault = topicNameFault(topic);
-  if (fault !== undefined) throw new BusError("bad_topic", `Bad topic name ${quote(name)}: ${fault}`);
-  if (topic.normalize("NFC") !== topic) {
-    throw new BusError("not_nfc", `Bad topic name ${quote(name)}: not in Unicode normal form C`);
-  }
+  assertTopicName(topic, name);
   return topic;
+}
+
+/**
+ * Checks a topic name in its one spelling; `given` is what errors call it.
+ *
+ * @throws {BusError} `bad_topic`, `not_nfc`.
+ */
+export function assertTopicName(topic: string, given: string): void {
+  const fault = topicNameFault(topic);
+  if (fault !== undefined) throw new BusError("bad_topic", `Bad topic name ${quote(given)}: ${fault}`);
+  if (topic.normalize("NFC") !== topic) {
+    throw new BusError("not_nfc", `Bad topic name ${quote(given)}: not in Unicode normal form C`);
+  }
 }
 
 /**

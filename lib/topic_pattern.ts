@@ -5,7 +5,7 @@
  */
 
 import { BusError, quote } from "./errors.ts";
-import { canonicalTopicName } from "./topic_name.ts";
+import { assertTopicName, canonicalTopicName } from "./topic_name.ts";
 
 /** The most names and patterns that one subscription may list. */
 export const MAX_LISTED_TOPICS = 64;
@@ -74,6 +74,7 @@ function canonicalItem(item: string): string {
     throw new BusError("bad_topic", `Bad topic pattern ${quote(item)}: ${rule}`);
   });
   // What is left must be a name when the wildcards are replaced by some.
-  canonicalTopicName(segments.map((segment) => segment.includes("*") ? "x".repeat(segment.length) : segment).join("/"));
+  const name = segments.map((segment) => segment.includes("*") ? "x".repeat(segment.length) : segment).join("/");
+  assertTopicName(name, item);
   return segments.join("/");
 }

@@ -1,6 +1,7 @@
 import { hasWildcard, matchesItem, MAX_LISTED_TOPICS, parseTopicPattern } from "../lib/topic_pattern.ts";
+import { BusError } from "../lib/errors.ts";
 import { codeOf } from "./bus/error_code.ts";
-import { assertEquals, fc } from "./deps.ts";
+import { assertEquals, assertStringIncludes, assertThrows, fc } from "./deps.ts";
 
 Deno.test("parseTopicPattern takes a name for a single topic, in its canonical spelling", () => {
   assertEquals(parseTopicPattern("/orders/eu/"), { text: "orders/eu", items: ["orders/eu"], topic: "orders/eu" });
@@ -36,6 +37,15 @@ for (const pattern of ["", "/", ",", "a,", ",a", "a,,b", "a//*", "../*", "*/.", 
     assertEquals(codeOf(() => parseTopicPattern(pattern)), "bad_topic");
   });
 }
+
+Deno.test("parseTopicPattern says what was sent when it refuses", () => {
+  for (const pattern of ["a//*", "/../**/", "caf\u0065\u0301/*"]) {
+    assertStringIncludes(
+      assertThrows(() => parseTopicPattern(pattern), BusError).message,
+      `Bad topic name "${pattern}"`,
+    );
+  }
+});
 
 Deno.test("parseTopicPattern refuses what is not NFC with not_nfc, beside wildcards too", () => {
   assertEquals(codeOf(() => parseTopicPattern("cafe\u0301/*")), "not_nfc");

@@ -35,7 +35,7 @@ export interface PullOptions {
 
 /** How to pull several messages; everything has a default. */
 export interface PullBatchOptions extends PullOptions {
-  /** How many messages at most. Default 1. */
+  /** How many messages at most. Default 100. */
   readonly limit?: number;
   /** How many bytes at most, as envelopes with a line end each; the first message is given anyway. Default 8 MiB. */
   readonly maxBytes?: number;

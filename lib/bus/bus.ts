@@ -102,8 +102,8 @@ export class MessageBus implements AsyncDisposable {
     const onEmptied = (topic: Topic, nowMs: number) => this.#topics.comeBack(topic, nowMs);
     const retention = this.#retention = new Retention({ limits, observer, onEmptied });
     const fanout = this.#fanout = new Fanout(clock, (topic) => this.#queues.serve(topic.info.name));
-    const topics = this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store });
-    const queues = this.#queues = new Queues({ clock, store, observer, topics, retention, startedMs });
+    const topics = this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store, startedMs });
+    const queues = this.#queues = new Queues({ clock, store, observer, topics, retention });
     const isAwaited = (name: string) => queues.isAwaited(name);
     const intake = this.#intake = new Intake({
       clock,
@@ -117,7 +117,7 @@ export class MessageBus implements AsyncDisposable {
     });
     this.#feedHost = {
       runs: new Runs(clock),
-      startedMs,
+      gone: topics.gone,
       expire: (topic) => {
         // What a deleted one has is not counted any more.
         if (!topic.deleted) retention.expire(topic, clock.now());
@@ -234,7 +234,7 @@ export class MessageBus implements AsyncDisposable {
       }
       // What has been published in this turn is not new to it.
       this.#fanout.spread();
-      feed = new MergedFeed(this.#feedHost, pattern.text, this.#matching(pattern, since), since);
+      feed = new MergedFeed(this.#feedHost, pattern, this.#matching(pattern, since), since);
     }
     const subscriber = new Subscriber(this.#subscriberHost, pattern, feed, options);
     this.#observer.subscribed?.(subscriber);

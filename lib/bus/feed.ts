@@ -7,6 +7,7 @@
 import type { ControlEvent, Gap } from "../event.ts";
 import { formatCursor, type Message } from "../message.ts";
 import type { Since } from "../wire/since.ts";
+import type { GoneTopics } from "./gone_topics.ts";
 import { lineLength, type Run, runFrom, type Runs } from "./run.ts";
 import { cursorOfSince, missingBefore, resetBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
@@ -26,8 +27,8 @@ export interface ReadLimits {
 export interface FeedHost {
   /** The runs that readers at the same position share. */
   readonly runs: Runs;
-  /** The bus knows nothing from before this time, in milliseconds since the Unix epoch. */
-  readonly startedMs: number;
+  /** The topics that are gone. */
+  readonly gone: GoneTopics;
   /** Drops what has expired in a topic, before it is read. */
   expire(topic: Topic): void;
   /** Lets all feeds hear of what is new. */
@@ -78,17 +79,17 @@ export class TopicFeed implements Feed {
   constructor(host: FeedHost, name: string, topic: Topic | undefined, since: Since) {
     this.#host = host;
     let gap: Gap | undefined;
-    if (topic === undefined) gap = missingBefore(name, since, host.startedMs);
+    if (topic === undefined) gap = missingBefore(name, since, host.gone);
     else {
       host.expire(topic);
-      const start = startOf(topic, since, host.startedMs);
+      const start = startOf(topic, since, host.gone);
       gap = start.gap;
       this.#topic = topic;
       this.#epoch = topic.info.epoch;
       this.#next = start.next;
       this.#replayEnd = topic.log.next;
     }
-    if (gap !== undefined) this.#missing = { gap, cursor: cursorOfSince(since) };
+    if (gap !== undefined) this.#missing = { gap, cursor: cursorOfSince(since, host.gone) };
   }
 
   get cursor(): string {

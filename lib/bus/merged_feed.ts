@@ -6,15 +6,22 @@
 
 import type { ControlEvent, Gap } from "../event.ts";
 import type { Message } from "../message.ts";
+import type { TopicPattern } from "../topic_pattern.ts";
 import { formatTimeCursor, type Since } from "../wire/since.ts";
 import { type Delivery, type Feed, type FeedHost, hasRoom, type ReadLimits, readRun } from "./feed.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
-import { missingBefore, startOf } from "./start.ts";
+import { missingOf, startOf, timeOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
 
 interface Source {
   readonly topic: Topic;
   next: number;
+}
+
+/** A topic that was deleted; until that is told, the cursor stays where it was. */
+interface Deleted {
+  readonly topic: string;
+  readonly cursorMs: number;
 }
 
 /**
@@ -30,11 +37,11 @@ export class MergedFeed implements Feed {
   /** Its sources, by when the next message that they had for it was created; that may have been dropped. */
   #heap = new Heap<Source>();
   /** What was missing when it began and has not been told. */
-  readonly #missing: Gap[] = [];
+  readonly #missing: Gap[];
   /** Its cursor until that is told. */
   readonly #sinceMs: number;
   /** The topics that were deleted, of which that has not been told. */
-  readonly #deleted: string[] = [];
+  readonly #deleted: Deleted[] = [];
   /** When the newest message was created that was retained when it began; `undefined` after all of those were read. */
   #replayUntilMs: number | undefined = -Infinity;
   /** Its cursor when nothing is left to read. */
@@ -43,16 +50,14 @@ export class MergedFeed implements Feed {
   #finishedMs = Infinity;
 
   /** Begins in topics; `pattern` is how they were asked for. */
-  constructor(host: FeedHost, pattern: string, topics: readonly Topic[], since: Since) {
+  constructor(host: FeedHost, pattern: TopicPattern, topics: readonly Topic[], since: Since) {
     this.#host = host;
     this.#readUntilMs = host.settledMs();
-    this.#sinceMs = typeof since === "object" && "createdMs" in since ? since.createdMs : -Infinity;
-    // One for all: a time from before the bus began says nothing of single topics.
-    const before = missingBefore(pattern, since, host.startedMs);
-    if (before !== undefined) this.#missing.push(before);
+    this.#sinceMs = timeOf(since, host.gone);
+    this.#missing = missingOf(pattern, since, host.gone);
     for (const topic of topics) {
       host.expire(topic);
-      const { next, gap } = startOf(topic, since, before === undefined ? host.startedMs : -Infinity);
+      const { next, gap } = startOf(topic, since);
       if (gap !== undefined) this.#missing.push(gap);
       if (next === topic.log.next) continue;
       this.hear(topic, next, createdMsOf(topic, next));
@@ -66,8 +71,14 @@ export class MergedFeed implements Feed {
 
   /** Everything created before this time has been read or told to be missing. */
   get #cursorMs(): number {
-    if (this.#missing.length > 0) return this.#sinceMs;
+    // What is on its way now may have been created before a time that people write.
+    if (this.#missing.length > 0) return Math.min(this.#sinceMs, this.#settledMs());
     this.#host.spread();
+    return Math.min(this.#nextMs, this.#deleted[0]?.cursorMs ?? Infinity);
+  }
+
+  /** Everything created before this time has been read, or was deleted. */
+  get #nextMs(): number {
     return Math.min(this.#heap.peek()?.key ?? this.#readUntilMs, this.#settledMs());
   }
 
@@ -103,8 +114,10 @@ export class MergedFeed implements Feed {
   }
 
   forget(topic: Topic): void {
+    // What it has not heard of yet it will not hear of any more.
+    const unheardMs = topic.newFrom === undefined ? Infinity : topic.newFromMs;
+    this.#deleted.push({ topic: topic.info.name, cursorMs: Math.min(this.#nextMs, unheardMs) });
     this.#drop(topic);
-    this.#deleted.push(topic.info.name);
   }
 
   read(limits: ReadLimits): Delivery | "full" | undefined {
@@ -113,7 +126,7 @@ export class MergedFeed implements Feed {
     const missing = this.#missing.shift();
     if (missing !== undefined) return { event: "gap", cursor: this.cursor, ...missing };
     const deleted = this.#deleted.shift();
-    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor, topic: deleted };
+    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor, topic: deleted.topic };
     for (let entry = this.#heap.peek(); entry !== undefined; entry = this.#heap.peek()) {
       const source = entry.value;
       const { topic } = source;

@@ -25,8 +25,6 @@ export interface QueuesParts {
   readonly observer: Observer;
   readonly topics: TopicTable;
   readonly retention: Retention;
-  /** The bus knows nothing from before this time, in milliseconds since the Unix epoch. */
-  readonly startedMs: number;
 }
 
 /** What was taken of a queue; `noted` settles when the store has learnt of that. */
@@ -107,7 +105,7 @@ export class Queues {
     const topic = this.#parts.topics.find(name);
     if (topic === undefined) return undefined;
     this.#parts.retention.expire(topic, this.#parts.clock.now());
-    const start = startOf(topic, since, this.#parts.startedMs);
+    const start = startOf(topic, since, this.#parts.topics.gone);
     const gap = start.gap ?? topic.gapAt(start.next);
     const messages: Message[] = [];
     let next = Math.max(start.next, topic.log.first);
@@ -157,7 +155,7 @@ export class Queues {
   }
 
   /** Takes what is next in a topic's queue, and tells the store. */
-  #take(name: string, { limit = 1, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
+  #take(name: string, { limit = 100, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
     const topic = this.#parts.topics.find(name);
     const messages: Message[] = [];
     let gap: Gap | undefined;

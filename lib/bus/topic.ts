@@ -84,6 +84,11 @@ export class Topic {
     return this.log.next + this.pendingMessages;
   }
 
+  /** When its newest message was created, retained or not; `-Infinity` if it has had none. */
+  get newestMs(): number {
+    return this.log.get(this.log.next - 1)?.createdMs ?? this.#lostMs;
+  }
+
   /** When the oldest retained message expires, in milliseconds since the Unix epoch; `Infinity` if none does. */
   get expiresMs(): number {
     return this.log.oldest?.expiresMs ?? Infinity;

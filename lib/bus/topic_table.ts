@@ -9,6 +9,7 @@ import { epochOf } from "../message.ts";
 import { assertPublishable, canonicalTopicName } from "../topic_name.ts";
 import type { Clock } from "./clock.ts";
 import type { Fanout } from "./fanout.ts";
+import { GoneTopics } from "./gone_topics.ts";
 import type { Limits } from "./limits.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
@@ -23,10 +24,14 @@ export interface TopicTableParts {
   readonly retention: Retention;
   readonly fanout: Fanout;
   readonly store: Store;
+  /** When the bus began, in milliseconds since the Unix epoch. */
+  readonly startedMs: number;
 }
 
 /** Keeps the topics by name. */
 export class TopicTable {
+  /** Those that are gone. */
+  readonly gone: GoneTopics;
   readonly #parts: TopicTableParts;
   readonly #topics = new Map<string, Topic>();
   #lastCreatedMs = 0;
@@ -34,6 +39,7 @@ export class TopicTable {
   /** Makes an empty table. */
   constructor(parts: TopicTableParts) {
     this.#parts = parts;
+    this.gone = new GoneTopics(parts.startedMs);
   }
 
   /** How many topics there are. */
@@ -130,6 +136,8 @@ export class TopicTable {
   /** Forgets a topic with everything in it. */
   forget(topic: Topic): void {
     topic.deleted = true;
+    // One that has had no message nobody can have missed: its first publish was refused.
+    if (topic.newestMs > -Infinity) this.gone.note(topic.info.name, topic.newestMs);
     this.#topics.delete(topic.info.name);
     this.#parts.schedule.remove(topic.appointment!);
     this.#parts.retention.leave(topic);

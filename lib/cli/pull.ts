@@ -4,12 +4,16 @@
  * @module
  */
 
+import type { Batch } from "../bus/answers.ts";
 import { BusError, quote } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { countFlag } from "./count.ts";
 import { durationFlag } from "./durations.ts";
 import { EXIT } from "./exit.ts";
 import { formatMessage, MESSAGE_FORMAT } from "./format.ts";
+import { formatGap } from "./reader.ts";
+
+const NOTHING: Batch = { messages: [] };
 
 /** `msgbus pull`. */
 export const pull: Command = defineCommand({
@@ -41,11 +45,14 @@ interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
   let taken = 0;
   while (taken < (count ?? Infinity)) {
     const waitMs = taken === 0 || count !== undefined ? Math.max(0, deadlineMs - performance.now()) : 0;
-    const message = await client.pull(topic!, { waitMs, signal }).catch((error) => {
-      if (signal?.aborted) return undefined;
+    // One at a time: what is taken and not printed is lost when msgbus is killed.
+    const { messages: [message], gap } = await client.pullBatch(topic!, { limit: 1, waitMs, signal }).catch((error) => {
+      if (signal?.aborted) return NOTHING;
       throw error;
     });
-    if (message === undefined) break;
+    if (gap !== undefined) io.say(formatGap(gap));
+    if (message === undefined && gap === undefined) break;
+    if (message === undefined) continue;
     taken++;
     await io.write(formatMessage(message, format, new Date()));
   }

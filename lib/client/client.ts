@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Page, TopicStats } from "../bus/answers.ts";
+import type { Batch, Page, TopicStats } from "../bus/answers.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
@@ -12,10 +12,10 @@ import { decodeEnvelope } from "../wire/json.ts";
 import { parseSince } from "../wire/since.ts";
 import { baseOf, pathOf, patternOf } from "./address.ts";
 import {
+  batchOf,
   type ClientBrowseOptions,
   type ClientPullBatchOptions,
   type ClientPullOptions,
-  messagesOf,
   pageOf,
   readPath,
   waitsOf,
@@ -124,11 +124,12 @@ export class Client {
   /**
    * Takes the next message of a topic's queue, or `undefined` if there is none or no such topic. At most one caller ever
    * gets a message this way; if the answer is lost on its way, nobody does. With `waitMs` it waits that long for one.
+   * What the queue has lost is not told; see {@linkcode Client.pullBatch}.
    */
   async pull(topic: string, options: ClientPullOptions = {}): Promise<Message | undefined> {
     for (const waitMs of waitsOf(options.waitMs)) {
-      const response = await this.#requests.ask("GET", readPath(topic, { waitMs }), options);
-      if (response !== undefined) return decodeEnvelope(await this.#requests.text(response, options));
+      const { body } = await this.#requests.read(readPath(topic, { waitMs }), options);
+      if (body !== undefined) return decodeEnvelope(body);
     }
     return undefined;
   }
@@ -136,14 +137,19 @@ export class Client {
   /**
    * Takes the next messages of a topic's queue, at most `limit`; none if there are none or no such topic. With `waitMs`
    * it waits that long for the first. As with {@linkcode Client.pull}, a lost answer loses them all.
+   *
+   * What the queue has lost before the first message, because it expired or was dropped, is told once, as a
+   * {@linkcode Batch.gap}, to the first who is answered after it. It may come without messages, and ends the wait.
    */
-  async pullBatch(topic: string, options: ClientPullBatchOptions = {}): Promise<Message[]> {
+  async pullBatch(topic: string, options: ClientPullBatchOptions = {}): Promise<Batch> {
     const { limit = 100 } = options;
+    let batch: Batch = { messages: [] };
     for (const waitMs of waitsOf(options.waitMs)) {
-      const response = await this.#requests.ask("GET", readPath(topic, { limit, waitMs }), options);
-      if (response !== undefined) return messagesOf(await this.#requests.text(response, options));
+      const { headers, body } = await this.#requests.read(readPath(topic, { limit, waitMs }), options);
+      batch = batchOf(headers, body, canonicalTopicName(topic));
+      if (batch.messages.length > 0 || batch.gap !== undefined) break;
     }
-    return [];
+    return batch;
   }
 
   /**

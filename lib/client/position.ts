@@ -20,7 +20,7 @@ export class Position {
   readonly #several: boolean;
   /** The last message, of which the position is made only when it is wanted. */
   #last: Message | string | undefined;
-  /** The time until which everything was replayed; `undefined` during the replay. */
+  /** The time until which everything was replayed, or the cursor of a later event; `undefined` during the replay. */
   #replayedMs: number | undefined;
 
   /** Begins at `since`. */
@@ -43,8 +43,11 @@ export class Position {
     if (line instanceof Message) {
       this.#last = line;
     } else {
-      this.#last = line.cursor ?? this.text;
-      if (line.event === "caught-up") this.#replayedMs = timeOf(line.cursor);
+      const { event, cursor } = line;
+      this.#last = cursor ?? this.text;
+      // A topic that was deleted before a later event, and said to be, is not to be told of again.
+      const isLive = event === "caught-up" || this.#replayedMs !== undefined;
+      if (isLive && cursor !== undefined) this.#replayedMs = timeOf(cursor);
     }
   }
 

@@ -21,6 +21,8 @@ interface Received {
   lastId: number;
   /** A gap before `lastId` that was not told: it was one only if the topic turns out to be another one. */
   held: GapEvent | undefined;
+  /** Whether the topic may be another one by now, so that no gap is held. */
+  isReset?: boolean;
 }
 
 /**
@@ -74,15 +76,19 @@ export class Progress {
   }
 
   #noteGap(gap: GapEvent): ControlEvent[] {
-    if (gap.reason === "reset") this.#topics.delete(gap.topic);
-    if (gap.to === null) return [gap];
+    if (gap.reason === "reset" && !this.#several) this.#topics.delete(gap.topic);
     const received = this.#topics.get(gap.topic);
+    // What was received may be of a later topic than the one that is gone: it comes again, and is known by its epoch.
+    if (gap.reason === "reset" && received !== undefined) received.isReset = true;
+    if (gap.to === null) return [gap];
     if (received !== undefined && gap.to <= received.lastId) {
+      if (received.isReset) return [gap];
       received.held = gap;
       return [];
     }
     this.#refresh(gap.topic, { epoch: received?.epoch, lastId: gap.to, held: undefined });
-    return [received === undefined ? gap : { ...gap, from: Math.max(gap.from ?? 0, received.lastId + 1) }];
+    if (received === undefined || received.isReset) return [gap];
+    return [{ ...gap, from: Math.max(gap.from ?? 0, received.lastId + 1) }];
   }
 
   /** Makes a topic the one heard of last. */

@@ -4,10 +4,9 @@
  * @module
  */
 
-import type { Page } from "../bus/answers.ts";
+import type { Batch, Page } from "../bus/answers.ts";
 import { BusError } from "../errors.ts";
 import type { Gap, GapReason } from "../event.ts";
-import type { Message } from "../message.ts";
 import { decodeEnvelope } from "../wire/json.ts";
 import { pathOf } from "./address.ts";
 import { linesOf } from "./lines.ts";
@@ -62,16 +61,16 @@ export function* waitsOf(waitMs: number = 0): Generator<number | undefined, void
   for (; leftMs > 0; leftMs -= MAX_WAIT_MS) yield Math.min(leftMs, MAX_WAIT_MS);
 }
 
-/** The messages of an answer, one a line. */
-export function messagesOf(body: string): Message[] {
-  return linesOf(body).map(decodeEnvelope);
+/** The answer to a pull of several messages, one a line; without a body there are none. */
+export function batchOf(headers: Headers, body: string | undefined, topic: string): Batch {
+  const messages = body === undefined ? [] : linesOf(body).map(decodeEnvelope);
+  const gap = gapOf(headers.get("msgbus-gap"), topic);
+  return gap === undefined ? { messages } : { messages, gap };
 }
 
 /** The answer to a browse. */
 export function pageOf(headers: Headers, body: string, topic: string): Page {
-  const page = { messages: messagesOf(body), next: headers.get("msgbus-next")! };
-  const gap = gapOf(headers.get("msgbus-gap"), topic);
-  return gap === undefined ? page : { ...page, gap };
+  return { ...batchOf(headers, body, topic), next: headers.get("msgbus-next")! };
 }
 
 /** Reads `Msgbus-Gap: <from>-<to>;<reason>`, of which both ids may be empty. */

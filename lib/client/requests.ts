@@ -63,6 +63,18 @@ export class Requests {
     return response;
   }
 
+  /** The headers of an answer and its body; no body if it says that there is nothing. */
+  async read(path: string, options: RequestOptions): Promise<{ headers: Headers; body: string | undefined }> {
+    const response = await this.send("GET", path, options);
+    const { headers } = response;
+    if (isMissing(response)) {
+      await response.body?.cancel();
+      return { headers, body: undefined };
+    }
+    if (!response.ok) throw await refusalOf(response);
+    return { headers, body: await this.text(response, options) };
+  }
+
   /** The body of an answer. */
   async text(response: Response, { signal }: RequestOptions): Promise<string> {
     try {

@@ -15,13 +15,17 @@ import { parseDuration } from "./duration.ts";
  * - A {@linkcode Position}: with this id. If the epoch is another one, or the id is beyond the end of the log, that is
  *   a gap (`reset`), and it begins with the oldest retained message.
  * - `last`: with so many of the newest retained messages.
- * - `createdMs`: with the first message created at or after this time, in milliseconds since the Unix epoch.
+ * - `fromMs`: with the first message created at or after this time, in milliseconds since the Unix epoch, as people write
+ *   times. What is known to be gone is a gap; that the bus, or a topic, is younger than the time is none.
+ * - `createdMs`: the same time as a cursor, `T…`: everything created before it has been read. A time before which the bus
+ *   knows nothing, and a topic that is gone with messages created then or later, is a gap (`reset`).
  */
 export type Since =
   | "latest"
   | "earliest"
   | Position
   | { readonly last: number }
+  | { readonly fromMs: number }
   | { readonly createdMs: number };
 
 const LAST = /^last:(0|[1-9][0-9]{0,15})$/;
@@ -37,10 +41,10 @@ export function parseSince(text: string, nowMs: number): Since | undefined {
   const last = LAST.exec(text);
   if (last !== null) return wholeNumber(last[1]!, (last) => ({ last }));
   const agoMs = parseDuration(text);
-  if (agoMs !== undefined) return { createdMs: nowMs - agoMs };
+  if (agoMs !== undefined) return { fromMs: nowMs - agoMs };
   if (!TIME.test(text)) return undefined;
-  const createdMs = Date.parse(text.replace(" ", "T").toUpperCase());
-  return Number.isNaN(createdMs) ? undefined : { createdMs };
+  const fromMs = Date.parse(text.replace(" ", "T").toUpperCase());
+  return Number.isNaN(fromMs) ? undefined : { fromMs };
 }
 
 /** Reads the cursor of a message or an event, which resumes a subscription; `undefined` for anything else. */

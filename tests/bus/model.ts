@@ -45,7 +45,8 @@ export interface ModelSubscription {
   /** What it is to be told before anything else, and its cursor until then. */
   readonly missing: Gap[];
   readonly sinceCursor: string;
-  readonly deleted: string[];
+  /** The topics that were deleted, of which that has not been told, and its cursor until then. */
+  readonly deleted: { readonly name: string; readonly cursorMs: number }[];
   /** Of a single topic the id, of several the time, after which it has caught up; `undefined` when it was told. */
   replayEnd: number | undefined;
   /** The cursor of one to several topics when nothing is left to read. */
@@ -68,6 +69,7 @@ export type ModelSince =
   | "earliest"
   | { readonly next: number; readonly epoch?: string }
   | { readonly last: number }
+  | { readonly fromMs: number }
   | { readonly createdMs: number };
 
 /** What a subscription of the model gives next. */
@@ -103,6 +105,8 @@ export class Model {
   readonly startedMs: number;
   nowMs: number;
   readonly topics: Map<string, ModelTopic> = new Map();
+  /** The topics that are gone. */
+  readonly gone: ModelTopic[] = [];
   readonly subscriptions: ModelSubscription[] = [];
   readonly waits: ModelWait[] = [];
   /** What the bus says it dropped for a limit, which decides between topics of which the model may drop either. */
@@ -205,7 +209,7 @@ export class Model {
       wanted: new Map(),
       unread: new Set(),
       missing: [],
-      sinceCursor: cursorOfSince(since),
+      sinceCursor: this.#cursorOfSince(since),
       deleted: [],
       replayEnd: several ? -Infinity : 0,
       readUntilMs: this.nowMs,
@@ -217,11 +221,12 @@ export class Model {
       idleSinceMs: this.nowMs,
     };
     const topics = [...this.topics.values()].filter(({ name }) => matches(pattern, name));
-    const tooOld = typeof since === "object" && "createdMs" in since && since.createdMs < this.startedMs;
-    if (several && tooOld) subscription.missing.push({ topic: pattern, from: null, to: null, reason: "reset" });
+    const resets = typeof since === "object" && "createdMs" in since ? this.#resetsSince(pattern, since.createdMs) : [];
+    const miss = (topic: string) => subscription.missing.push({ topic, from: null, to: null, reason: "reset" });
+    if (several) resets.forEach(miss);
     for (const topic of topics) {
-      // Of several topics a time from before the bus began is told once, and of each what it has lost.
-      const { wanted, gap } = this.#startOf(topic, since, several ? -Infinity : this.startedMs);
+      // Of several topics those that are gone are told of first, and then of each what it has lost.
+      const { wanted, gap } = this.#startOf(topic, since, several);
       subscription.wanted.set(topic, wanted);
       if (gap !== undefined) subscription.missing.push(gap);
       const unread = retained(topic).filter(({ id }) => id >= wanted);
@@ -233,7 +238,7 @@ export class Model {
     }
     if (!several && topics.length === 0) {
       const elsewhere = typeof since === "object" && "next" in since && (since.next > 0 || since.epoch !== undefined);
-      if (elsewhere || tooOld) subscription.missing.push({ topic: pattern, from: null, to: null, reason: "reset" });
+      if (elsewhere || resets.length > 0) miss(pattern);
     }
     this.subscriptions.push(subscription);
     return undefined;
@@ -265,12 +270,17 @@ export class Model {
     if (subscription.ended !== undefined) return subscription.lastCursor;
     if (subscription.missing.length > 0) return subscription.sinceCursor;
     if (isSeveral(subscription.pattern)) {
-      const [oldest = subscription.readUntilMs] = this.#unreadOf(subscription)
-        .map((topic) => nextMsOf(subscription, topic)).sort((a, b) => a - b);
-      return timeCursor(oldest);
+      return timeCursor(Math.min(this.#nextMs(subscription), subscription.deleted[0]?.cursorMs ?? Infinity));
     }
     const topic = this.topics.get(subscription.pattern);
     return topic === undefined ? "0" : cursorAt(topic, wantedOf(subscription, topic));
+  }
+
+  /** Of several topics: everything created before this time was read, or deleted. */
+  #nextMs(subscription: ModelSubscription): number {
+    const unread = this.#unreadOf(subscription);
+    if (unread.length === 0) return subscription.readUntilMs;
+    return Math.min(...unread.map((topic) => nextMsOf(subscription, topic)));
   }
 
   /** Whether there is something that a subscription could read. */
@@ -298,11 +308,11 @@ export class Model {
       if (!isSeveral(subscription.pattern)) this.end(subscription, "deleted");
       else {
         this.#noteNews(subscription);
+        subscription.deleted.push({ name, cursorMs: this.#nextMs(subscription) });
         subscription.unread.delete(topic);
-        subscription.deleted.push(name);
       }
     }
-    this.topics.delete(name);
+    this.#forget(topic);
     return true;
   }
 
@@ -315,7 +325,7 @@ export class Model {
         this.#expire(topic);
         if (retained(topic).length > 0) continue;
         if (this.#isNamed(topic.name)) topic.usedMs = this.nowMs;
-        if (this.nowMs >= topic.usedMs + this.limits.topicIdleMs) this.topics.delete(topic.name);
+        if (this.nowMs >= topic.usedMs + this.limits.topicIdleMs) this.#forget(topic);
       }
     }
     const due = this.waits.filter((wait) => isWaiting(wait) && wait.dueMs <= this.nowMs);
@@ -362,7 +372,26 @@ export class Model {
     return topic !== undefined && wantedOf(subscription, topic) < topic.all.length ? [topic] : [];
   }
 
-  #startOf(topic: ModelTopic, since: ModelSince, startedMs = this.startedMs): { wanted: number; gap?: Gap } {
+  #forget(topic: ModelTopic): void {
+    this.topics.delete(topic.name);
+    if (topic.all.length > 0) this.gone.push(topic);
+  }
+
+  /** What a reader of topics must be told is another one by now, or gone: names, or the pattern. */
+  #resetsSince(pattern: string, createdMs: number): string[] {
+    if (createdMs < this.startedMs) return [pattern];
+    const gone = this.gone.filter(({ name, all }) => matches(pattern, name) && all.at(-1)!.createdMs >= createdMs);
+    return [...new Set(gone.map(({ name }) => name))];
+  }
+
+  #cursorOfSince(since: ModelSince): string {
+    if (typeof since === "string" || "last" in since) return "";
+    if ("fromMs" in since) return timeCursor(Math.max(since.fromMs, this.startedMs));
+    if ("createdMs" in since) return timeCursor(since.createdMs);
+    return since.epoch === undefined ? `${since.next}` : `${since.next}@${since.epoch}`;
+  }
+
+  #startOf(topic: ModelTopic, since: ModelSince, several = false): { wanted: number; gap?: Gap } {
     this.#expire(topic);
     const { name, all } = topic;
     const first = firstOf(topic);
@@ -374,9 +403,10 @@ export class Model {
       const known = (since.epoch ?? epochOf(topic)) === epochOf(topic) && since.next <= all.length;
       return known ? { wanted: since.next } : { wanted: first, gap: reset };
     }
-    const wanted = all.filter(({ createdMs }) => createdMs >= since.createdMs);
+    const wanted = all.filter(({ createdMs }) => createdMs >= ("fromMs" in since ? since.fromMs : since.createdMs));
     const start = wanted.find(({ lost }) => lost === undefined)?.id ?? all.length;
-    if (since.createdMs < startedMs) return { wanted: start, gap: reset };
+    const isReset = "createdMs" in since && this.#resetsSince(name, since.createdMs).length > 0;
+    if (isReset && !several) return { wanted: start, gap: reset };
     const lost = wanted.filter(({ lost }) => lost !== undefined);
     if (lost.length === 0) return { wanted: start };
     return { wanted: start, gap: { topic: name, from: null, to: first - 1, reason: reasonOf(lost) } };
@@ -387,10 +417,12 @@ export class Model {
     limits: ModelReadLimits,
     chosen: string | undefined,
   ): ModelDelivery | "full" | undefined {
-    const missing = subscription.missing.shift();
+    // Which of the topics went first that went at once, the bus has decided.
+    const at = subscription.missing.findIndex(({ topic, reason }) => reason === "reset" && topic === chosen);
+    const [missing] = subscription.missing.splice(Math.max(at, 0), 1);
     if (missing !== undefined) return { event: "gap", cursor: this.cursor(subscription), ...missing };
     const deleted = subscription.deleted.shift();
-    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor(subscription), topic: deleted };
+    if (deleted !== undefined) return { event: "deleted", cursor: this.cursor(subscription), topic: deleted.name };
     const several = isSeveral(subscription.pattern);
     const unread = this.#unreadOf(subscription);
     const oldestMs = Math.min(...unread.map((topic) => nextMsOf(subscription, topic)));
@@ -560,12 +592,6 @@ function within(messages: readonly ModelMessage[], maxBytes: number): ModelMessa
   return messages.filter((_, i) =>
     i === 0 || messages.slice(0, i + 1).reduce((n, m) => n + lineBytes(m), 0) <= maxBytes
   );
-}
-
-function cursorOfSince(since: ModelSince): string {
-  if (typeof since === "string" || "last" in since) return "";
-  if ("createdMs" in since) return timeCursor(since.createdMs);
-  return since.epoch === undefined ? `${since.next}` : `${since.next}@${since.epoch}`;
 }
 
 function matches(pattern: string, name: string): boolean {

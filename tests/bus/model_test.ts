@@ -163,13 +163,16 @@ const since = fc.oneof(
   fc.constantFrom("latest" as const, "earliest" as const),
   fc.record({ next: fc.nat(30), epoch: fc.constantFrom("same" as const, "another" as const, undefined) }),
   fc.record({ last: fc.nat(5) }),
-  fc.record({ agoMs: fc.constantFrom(-500, 0, 1, 100, 300, 1000, 2000, 5000) }),
+  fc.record({ agoMs: fc.constantFrom(-500, 0, 1, 100, 300, 1000, 2000, 5000), isCursor: fc.boolean() }),
 );
 type RelativeSince = typeof since extends fc.Arbitrary<infer T> ? T : never;
 
 function absolute(since: RelativeSince, name: string, { bus, clock }: Subject): ModelSince {
   if (typeof since === "string" || "last" in since) return since;
-  if ("agoMs" in since) return { createdMs: clock.now() - since.agoMs };
+  if ("agoMs" in since) {
+    const ms = clock.now() - since.agoMs;
+    return since.isCursor ? { createdMs: ms } : { fromMs: ms };
+  }
   const { next, epoch } = since;
   if (epoch === undefined) return { next };
   const topic = bus.topics().find((topic) => topic.name === name);

@@ -1,12 +1,15 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import type { FeedHost } from "../../lib/bus/feed.ts";
+import { GoneTopics, MAX_GONE_TOPICS } from "../../lib/bus/gone_topics.ts";
 import { MergedFeed } from "../../lib/bus/merged_feed.ts";
 import { Runs } from "../../lib/bus/run.ts";
 import type { Subscription } from "../../lib/bus/subscription.ts";
 import { Topic } from "../../lib/bus/topic.ts";
+import { BusError } from "../../lib/errors.ts";
 import { epochOf, Message } from "../../lib/message.ts";
+import { parseTopicPattern } from "../../lib/topic_pattern.ts";
 import { parseSince } from "../../lib/wire/since.ts";
-import { assert, assertEquals } from "../deps.ts";
+import { assert, assertEquals, assertRejects } from "../deps.ts";
 import { deliveriesOf } from "./deliveries.ts";
 import { LaterStore } from "./later_store.ts";
 import { TestClock } from "./test_clock.ts";
@@ -141,6 +144,25 @@ Deno.test("Subscription.cursor stays when it ends, and resumes it", () => {
     const id = bus.topic("a")!.seq - 1;
     assertEquals(deliveriesOf(resume(bus, subscription)), [`a ${id}`, "caught-up"]);
   }
+});
+
+Deno.test("Subscription.cursor on several topics passes nothing that is on its way, though something is missing after it", async () => {
+  const store = new LaterStore();
+  const { bus, clock } = setUp({ store, maxMessages: 1 });
+  const late = bus.publish("a", "hi");
+  clock.tick(1);
+  for (let i = 0; i < 2; i++) {
+    const receipt = bus.publish("b", "hi");
+    store.answerOne(1);
+    await receipt;
+  }
+  const subscription = bus.subscribe("*", { since: { fromMs: clock.now() } });
+  const { cursor } = subscription;
+  subscription.close();
+  await store.answerAll();
+  await late;
+  assertEquals(subscription.cursor, cursor);
+  assertEquals(deliveriesOf(resume(bus, subscription)), ["gap b null-0 dropped", "a 0", "b 1", "caught-up"]);
 });
 
 Deno.test("Subscription.cursor on several topics passes nothing that was published after the drain", () => {
@@ -329,7 +351,7 @@ Deno.test("MergedFeed remembers none of 10 000 topics that it has read, or that 
   const clock = new TestClock();
   const host: FeedHost = {
     runs: new Runs(clock),
-    startedMs: clock.now(),
+    gone: new GoneTopics(clock.now()),
     expire: () => void asked++,
     spread: () => {},
     settledMs: () => clock.now(),
@@ -341,7 +363,7 @@ Deno.test("MergedFeed remembers none of 10 000 topics that it has read, or that 
     return topic;
   });
   for (const since of ["latest", "earliest"] as const) {
-    const feed = new MergedFeed(host, "t/*", topics, since);
+    const feed = new MergedFeed(host, parseTopicPattern("t/*"), topics, since);
     while (feed.read({}) !== undefined);
     asked = 0;
     // It looks at every topic in which it has a place.
@@ -355,4 +377,163 @@ Deno.test("Subscription.close leaves a topic without audience again, however man
   clock.flush();
   bus.put("a", "hi");
   assertEquals({ deferred: clock.deferred, subscribers: bus.topic("a")?.subscribers }, { deferred: 0, subscribers: 0 });
+});
+
+/** A bus, and a reader of several topics that has read everything and is away. */
+function setUpAway(options: BusOptions = {}, topics = "*") {
+  const { bus, clock } = setUp({ ttlMs: 1000, topicIdleMs: 1000, ...options });
+  const subscription = bus.subscribe(topics);
+  deliveriesOf(subscription);
+  subscription.close();
+  const put = (topic: string) => {
+    clock.tick(1);
+    bus.put(topic, "hi");
+  };
+  return { bus, clock, put, resumed: () => deliveriesOf(resume(bus, subscription)) };
+}
+
+Deno.test("MessageBus.subscribe with the cursor of several topics tells which were deleted unread", async () => {
+  const { bus, put, resumed } = setUpAway({}, "a,c");
+  for (const topic of ["a", "b", "c"]) put(topic);
+  for (const topic of ["a", "b"]) await bus.delete(topic);
+  assertEquals(resumed(), ["gap a null-null reset", "c 0", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe with the cursor of several topics tells which were forgotten unread", () => {
+  const { bus, clock, put, resumed } = setUpAway();
+  put("a");
+  clock.tick(2000);
+  assertEquals(bus.topics(), []);
+  assertEquals(resumed(), ["gap a null-null reset", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe with the cursor of several topics tells of a topic made again both what is gone and what is lost", async () => {
+  const { bus, put, resumed } = setUpAway({ maxMessages: 1 });
+  for (let i = 0; i < 2; i++) put("a");
+  await bus.delete("a");
+  put("a");
+  assertEquals(resumed(), ["gap a null-null reset", "a 0", "caught-up"]);
+  put("a");
+  assertEquals(resumed(), ["gap a null-null reset", "gap a null-0 dropped", "a 1", "caught-up"]);
+  await bus.delete("a");
+  put("a");
+  assertEquals(resumed(), ["gap a null-null reset", "a 0", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe with the cursor of several topics tells nothing of those that were read to the end", async () => {
+  const { bus, clock } = setUp();
+  for (const topic of ["a", "b"]) bus.put(topic, "hi");
+  clock.tick(1);
+  const subscription = bus.subscribe("*", { since: "earliest" });
+  deliveriesOf(subscription);
+  await bus.delete("a");
+  bus.put("c", "hi");
+  assertEquals(deliveriesOf(subscription), ["deleted a", "c 0"]);
+  subscription.close();
+  await bus.delete("b");
+  assertEquals(deliveriesOf(resume(bus, subscription)), ["c 0", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe from anywhere but a cursor of several topics tells nothing of topics that are gone", async () => {
+  const { bus, clock } = setUp();
+  const fromMs = clock.now();
+  bus.put("a", "hi");
+  await bus.delete("a");
+  for (const since of ["latest", "earliest", { last: 3 }, { fromMs }, { fromMs: 0 }] as const) {
+    for (const topics of ["a", "a,b", "*"]) {
+      assertEquals(deliveriesOf(bus.subscribe(topics, { since })), ["caught-up"]);
+    }
+  }
+});
+
+Deno.test("MessageBus.subscribe to one topic with a time for a cursor tells whether one of its name is gone", async () => {
+  const { bus, clock } = setUp({ maxMessages: 1 });
+  const createdMs = clock.now();
+  bus.put("a", "hi");
+  await bus.delete("a");
+  const told = (since = createdMs) => deliveriesOf(bus.subscribe("a", { since: { createdMs: since } }));
+  assertEquals(told(), ["gap a null-null reset", "caught-up"]);
+  assertEquals(told(createdMs + 1), ["caught-up"]);
+  clock.tick(1);
+  for (let i = 0; i < 3; i++) bus.put("a", "hi");
+  assertEquals(told(), ["gap a null-1 reset", "a 2", "caught-up"]);
+  assertEquals(told(createdMs + 1), ["gap a null-1 dropped", "a 2", "caught-up"]);
+  assertEquals(bus.browse("a", { since: { createdMs } })?.gap, { topic: "a", from: null, to: 1, reason: "reset" });
+});
+
+Deno.test("MessageBus.subscribe with a cursor from before more topics went than are remembered tells one gap for all", async () => {
+  const { bus, put, resumed } = setUpAway({}, "a,t/*");
+  for (let i = 0; i < MAX_GONE_TOPICS + 1; i++) {
+    put(`t/${i}`);
+    await bus.delete(`t/${i}`);
+  }
+  put("a");
+  assertEquals(resumed(), ["gap a,t/* null-null reset", "a 0", "caught-up"]);
+});
+
+Deno.test("MessageBus.subscribe with the cursor of several topics tells nothing of one whose first publish was refused", async () => {
+  const store = new LaterStore();
+  const { bus, clock } = setUp({ store, maxPayloadBytes: 3 });
+  const createdMs = clock.now();
+  const refused = assertRejects(() => bus.publish("a", "hi"), Error, "the disk is full");
+  await store.refuse();
+  await refused;
+  await assertRejects(() => bus.publish("b", "long"), BusError);
+  assertEquals(deliveriesOf(bus.subscribe("*", { since: { createdMs } })), ["caught-up"]);
+});
+
+Deno.test("Subscription.cursor on several topics stays until all topics were told that are gone", async () => {
+  const { bus, clock } = setUp();
+  const createdMs = clock.now();
+  for (const topic of ["a", "b"]) {
+    bus.put(topic, "hi");
+    await bus.delete(topic);
+  }
+  clock.tick(1);
+  const subscription = bus.subscribe("*", { since: { createdMs } });
+  const told = [subscription.cursor];
+  while (subscription.read() !== undefined) told.push(subscription.cursor);
+  assertEquals(told.map((cursor) => parseSince(cursor, 0)), [
+    { createdMs },
+    { createdMs },
+    { createdMs: createdMs + 1 },
+    { createdMs: createdMs + 1 },
+  ]);
+});
+
+Deno.test("Subscription.cursor on several topics doesn't pass the unread messages of a topic before its end was told", async () => {
+  for (const isHeard of [true, false]) {
+    const { bus, clock } = setUp();
+    const subscription = bus.subscribe("*");
+    deliveriesOf(subscription);
+    clock.tick(1);
+    bus.put("a", "hi");
+    if (isHeard) clock.flush();
+    clock.tick(1);
+    await bus.delete("a");
+    bus.put("b", "hi");
+    clock.tick(1);
+    assertEquals(deliveriesOf(resume(bus, subscription)), ["gap a null-null reset", "b 0", "caught-up"]);
+    const told = subscription.read();
+    assertEquals(typeof told === "object" && told.event, "deleted");
+    assertEquals(deliveriesOf(resume(bus, subscription)), ["b 0", "caught-up"]);
+    assertEquals(deliveriesOf(subscription), ["b 0"]);
+  }
+});
+
+Deno.test("Subscription.cursor on several topics passes no message that became visible late and was deleted at once", async () => {
+  const store = new LaterStore();
+  const { bus, clock } = setUp({ store });
+  const subscription = bus.subscribe("a,b");
+  deliveriesOf(subscription);
+  const late = bus.publish("a", "hi");
+  clock.tick(10);
+  const work = [late, bus.publish("b", "hi"), bus.delete("a")];
+  store.answerOne(1);
+  await work[1];
+  assertEquals(subscription.take()?.topic.name, "b");
+  await store.answerAll();
+  await Promise.all(work);
+  clock.tick(10);
+  assertEquals(deliveriesOf(resume(bus, subscription)), ["gap a null-null reset", "b 0", "caught-up"]);
 });

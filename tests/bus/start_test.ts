@@ -96,6 +96,30 @@ Deno.test("MessageBus.subscribe to several topics since a time before the bus be
   assertEquals(given({ createdMs: startedMs - 1 }, "bar,foo"), expected);
 });
 
+Deno.test("MessageBus.subscribe from a time that people write tells nothing of the time before the bus began", () => {
+  const { clock, given, startedMs } = setUp();
+  assertEquals(given({ fromMs: startedMs - 1e9 }), ALL);
+  assertEquals(given({ fromMs: startedMs + 3000 }), ["foo 3", "foo 4", "caught-up"]);
+  for (const topics of ["bar", "bar,baz"]) assertEquals(given({ fromMs: startedMs - 1e9 }, topics), ["caught-up"]);
+  assertEquals(given({ fromMs: startedMs - 1e9 }, "*"), ALL);
+  assertEquals(given(parseSince("1h", clock.now())!), ALL);
+  assertEquals(given(parseSince("2018-03-25T00:00:00Z", 0)!), ALL);
+});
+
+Deno.test("MessageBus.subscribe from a time that people write tells of what was created then or later and is gone", () => {
+  const { given, startedMs } = setUp({ maxMessages: 2 });
+  for (const topics of ["foo", "*"]) {
+    assertEquals(given({ fromMs: startedMs - 1e9 }, topics), ["gap foo null-2 dropped", "foo 3", "foo 4", "caught-up"]);
+    assertEquals(given({ fromMs: startedMs + 2001 }, topics), ["foo 3", "foo 4", "caught-up"]);
+  }
+});
+
+Deno.test("MessageBus.browse from a time tells a reset only of that of a cursor", () => {
+  const { bus, startedMs } = setUp();
+  assertEquals(bus.browse("foo", { since: { fromMs: startedMs - 1 } })?.gap, undefined);
+  assertEquals(bus.browse("foo", { since: { createdMs: startedMs - 1 } })?.gap?.reason, "reset");
+});
+
 Deno.test("MessageBus.subscribe to several topics refuses positions with bad_cursor, and takes all else", () => {
   const { bus, given, startedMs } = setUp();
   for (const topics of ["foo,bar", "*", "foo/**"]) {
@@ -118,7 +142,7 @@ Deno.test("MessageBus.subscribe to a missing topic tells a reset for a position 
 
 Deno.test("MessageBus.subscribe to a missing topic tells nothing otherwise, and gives it from its beginning", () => {
   const { bus, startedMs } = setUp();
-  const sinces: Since[] = ["latest", "earliest", { next: 0 }, { last: 3 }, { createdMs: startedMs }];
+  const sinces: Since[] = ["latest", "earliest", { next: 0 }, { last: 3 }, { createdMs: startedMs }, { fromMs: 0 }];
   const subscriptions = sinces.map((since) => bus.subscribe("bar", { since }));
   bus.put("bar", "a");
   for (const subscription of subscriptions) assertEquals(deliveriesOf(subscription), ["caught-up", "bar 0"]);
@@ -141,6 +165,15 @@ Deno.test("Subscription.cursor on several topics is where it began until all tha
   const again = bus.subscribe("*", { since: parseSince(first.cursor, clock.now()) });
   assertEquals(deliveriesOf(again).slice(0, 3), ["gap foo null-2 dropped", "gap bar null-0 dropped", "foo 3"]);
   assertEquals(deliveriesOf(first)[0], "gap bar null-0 dropped");
+});
+
+Deno.test("Subscription.cursor of one that began at a time that people write tells of no time before the bus either", () => {
+  const { bus, clock, startedMs } = setUp({ maxMessages: 2 });
+  for (const topics of ["foo", "*"]) {
+    const first = bus.subscribe(topics, { since: { fromMs: startedMs - 1e9 } });
+    const again = bus.subscribe(topics, { since: parseSince(first.cursor, clock.now()) });
+    assertEquals(deliveriesOf(again), ["gap foo null-2 dropped", "foo 3", "foo 4", "caught-up"]);
+  }
 });
 
 Deno.test("Subscription.cursor of a time that nobody can have can be read", () => {

@@ -45,9 +45,10 @@ export class Witness implements Observer {
     this.lives.get(message.topic.epoch)!.messages[message.id]!.lost = reason;
   }
 
-  /** The life that a topic has now. */
-  lifeOf(name: string): Life | undefined {
-    return [...this.lives.values()].find((life) => life.name === name && life.ended === undefined);
+  /** When the newest message of a topic was created that is gone; `-Infinity` if there was none. */
+  goneMs(name: string): number {
+    const gone = [...this.lives.values()].filter((life) => life.name === name && life.ended !== undefined);
+    return Math.max(...gone.map(({ messages }) => messages.at(-1)?.createdMs ?? -Infinity));
   }
 
   /** Notes that somebody has deleted a topic. */
@@ -71,8 +72,20 @@ export class Witness implements Observer {
   }
 }
 
+/** Whether a message of a life was given, or told to be missing. */
+type Covers = (epoch: string, id: number) => boolean;
+
 /** Something that a reader got, and the position after it. */
-type Item = { readonly cursor: string; readonly epoch: string } & ({ readonly id: number } | { readonly gap: Gap });
+interface Item {
+  readonly cursor: string;
+  readonly covers: Covers;
+}
+
+/** A gap that a reader must be told at once. */
+interface Missing {
+  readonly gap: Gap;
+  readonly covers: Covers;
+}
 
 /** What a reader expects of the connection that it has. */
 interface Connection {
@@ -80,11 +93,13 @@ interface Connection {
   readonly since: Since;
   /** The next id of each life of a topic; 0 of one that begins later. */
   readonly next: Map<string, number>;
-  /** The gaps that it must be told before anything else. */
-  readonly missing: Gap[];
+  /** The gaps that it must be told before anything else, in any order. */
+  readonly missing: Missing[];
+  /** The lives that were over when it began. */
+  readonly gone: ReadonlySet<string>;
   /** The messages that were retained when it began and that it wants. */
   readonly replay: Set<string>;
-  readonly deleted: string[];
+  readonly deleted: Life[];
   /** What it was told while it took messages. */
   readonly events: ControlEvent[];
   caughtUp: boolean;
@@ -104,7 +119,7 @@ export class Reader {
   readonly #isMatch: (name: string) => boolean;
   /** Everything that it has kept of earlier connections. */
   readonly #kept: Item[] = [];
-  /** What it never wanted, or can't have been told of: ids before these, by the life of a topic. */
+  /** What it never wanted, or can't be told of: ids before these, by the life of a topic. */
   readonly #excused = new Map<string, number>();
   #cursor: string;
   readonly #since: string;
@@ -130,13 +145,18 @@ export class Reader {
     if (this.#connection !== undefined) this.leave(Infinity);
     const since = parseSince(this.#cursor, nowMs);
     assert(since !== undefined, `${this.#cursor} is no position`);
-    const connection: Connection = {
-      subscription: this.#bus.subscribe(this.pattern, {
-        since,
-        onEvent: (event) => connection.events.push(event),
-        onEnd: (_, reason) => connection.ended = reason,
-      }),
+    const subscription = this.#bus.subscribe(this.pattern, {
       since,
+      onEvent: (event) => connection.events.push(event),
+      onEnd: (_, reason) => connection.ended = reason,
+    });
+    // Subscribing has dropped what had expired.
+    this.lookAround(this.#witness.look(this.#bus));
+    const gone = this.#lives().filter(({ ended }) => ended !== undefined);
+    const connection: Connection = {
+      subscription,
+      since,
+      gone: new Set(gone.map(({ epoch }) => epoch)),
       next: new Map(),
       missing: [],
       replay: new Set(),
@@ -146,31 +166,50 @@ export class Reader {
       createdMs: -Infinity,
       items: [],
     };
-    // Subscribing has dropped what had expired.
-    this.lookAround(this.#witness.look(this.#bus));
     this.#connection = connection;
-    for (const { epoch, messages } of this.#lives()) connection.next.set(epoch, messages.length);
-    // One that never got a cursor begins afresh.
-    const isFirst = this.#cursor === this.#since;
-    if (isFirst) { for (const { epoch, messages } of this.#lives()) this.#excused.set(epoch, messages.length); }
+    for (const { epoch, messages } of gone) connection.next.set(epoch, messages.length);
     const lives = this.#lives().filter(({ ended }) => ended === undefined);
     for (const life of lives) this.#begin(connection, life, since);
-    if (lives.length === 0 && typeof since === "object" && "next" in since) {
-      const isNew = since.next === 0 && since.epoch === undefined;
-      if (!isNew) connection.missing.push({ topic: this.pattern, from: null, to: null, reason: "reset" });
+    const isTime = typeof since === "object" && "createdMs" in since;
+    // Without an epoch the position is one of whatever topic there is.
+    const isNew = typeof since === "object" && "next" in since && since.next === 0 && since.epoch === undefined;
+    if (isTime && subscription.several) this.#missGone(connection, since.createdMs);
+    else if (lives.length === 0 && typeof since === "object") {
+      const isMissed = isTime ? this.#witness.goneMs(this.pattern) >= since.createdMs : "next" in since && !isNew;
+      if (isMissed) connection.missing.push(this.#reset(connection, this.pattern, undefined));
     }
+    // One that never got a cursor begins afresh.
+    const isFirst = this.#cursor === this.#since;
+    if (isFirst || isNew) { for (const { epoch } of gone) this.#excused.set(epoch, Infinity); }
     if (isFirst) { for (const { epoch } of lives) this.#excused.set(epoch, connection.next.get(epoch)!); }
-    else if (typeof since === "object" && "createdMs" in since) this.#assertCovered(since.createdMs);
+    else if (isTime) this.#assertCovered(since.createdMs);
+  }
+
+  /** Of several topics it must be told which are gone that had messages which it may not have seen. */
+  #missGone(connection: Connection, createdMs: number): void {
+    const names = new Set([...connection.gone].map((epoch) => this.#witness.lives.get(epoch)!.name));
+    for (const name of names) {
+      if (this.#witness.goneMs(name) >= createdMs) connection.missing.push(this.#reset(connection, name, undefined));
+    }
+  }
+
+  /** A gap that stands for everything of this name that was over when it began, and what the topic has lost since. */
+  #reset({ gone }: Connection, topic: string, life: Life | undefined): Missing {
+    const first = life === undefined ? 0 : firstOf(life);
+    return {
+      gap: { topic, from: null, to: first === 0 ? null : first - 1, reason: "reset" },
+      covers: (epoch, id) => {
+        if (epoch === life?.epoch) return id < first;
+        return gone.has(epoch) && this.#witness.lives.get(epoch)!.name === topic;
+      },
+    };
   }
 
   /** Notes which lives of topics have ended. */
   lookAround(gone: readonly Life[]): void {
-    for (const { name, epoch, messages, ended } of gone) {
-      if (!this.#isMatch(name)) continue;
-      if (ended === "deleted" && this.connected && this.#connection!.subscription.several) {
-        this.#connection!.deleted.push(name);
-      }
-      if (ended === "deleted" || !this.connected) this.#excused.set(epoch, messages.length);
+    if (!this.connected || !this.#connection!.subscription.several) return;
+    for (const life of gone) {
+      if (life.ended === "deleted" && this.#isMatch(life.name)) this.#connection!.deleted.push(life);
     }
   }
 
@@ -212,18 +251,18 @@ export class Reader {
     const connection = this.#connection;
     if (connection === undefined) return;
     const { subscription, items, missing, since } = connection;
-    if (missing.length > 0) assertEquals(parseSince(subscription.cursor, 0), since, "past what it was not told");
+    if (missing.length > 0) {
+      const from = parseSince(subscription.cursor, 0);
+      // Of a time that people write, it may be before that.
+      if (typeof since !== "object" || !("fromMs" in since)) assertEquals(from, since, "past what it was not told");
+      else assert((from as { createdMs: number }).createdMs <= since.fromMs, "past what it was not told");
+    }
     const isWhole = got >= items.length;
     const kept = items.slice(0, got);
     this.#kept.push(...kept);
     this.#cursor = isWhole ? subscription.cursor : kept.at(-1)?.cursor ?? this.#cursor;
     subscription.close();
     assert(!isWhole || subscription.cursor === this.#cursor, "its cursor changed when it ended");
-    // What is gone by now, nobody could tell it of.
-    const { lives } = this.#witness;
-    for (const { epoch, ended, messages } of lives.values()) {
-      if (ended !== undefined) this.#excused.set(epoch, messages.length);
-    }
     this.#connection = undefined;
   }
 
@@ -239,10 +278,11 @@ export class Reader {
     return [...this.#witness.lives.values()].filter(({ name }) => this.#isMatch(name));
   }
 
-  #begin({ next, missing, replay }: Connection, life: Life, since: Since): void {
+  #begin(connection: Connection, life: Life, since: Since): void {
+    const { next, missing, replay, subscription } = connection;
     const { name, epoch, messages } = life;
     const first = firstOf(life);
-    const reset: Gap = { topic: name, from: null, to: first === 0 ? null : first - 1, reason: "reset" };
+    const reset = this.#reset(connection, name, life);
     let wanted = first;
     if (since === "latest") wanted = messages.length;
     else if (since !== "earliest" && "last" in since) wanted = Math.max(first, messages.length - since.last);
@@ -250,10 +290,14 @@ export class Reader {
       if ((since.epoch ?? epoch) !== epoch || since.next > messages.length) missing.push(reset);
       else wanted = since.next;
     } else if (since !== "earliest") {
-      const lost = messages.filter(({ createdMs, lost }) => lost !== undefined && createdMs >= since.createdMs);
-      if (lost.length > 0) missing.push({ topic: name, from: null, to: first - 1, reason: reasonOf(lost) });
-      wanted = messages.find(({ createdMs, lost }) => lost === undefined && createdMs >= since.createdMs)?.id ??
-        messages.length;
+      const ms = "fromMs" in since ? since.fromMs : since.createdMs;
+      const lost = messages.filter(({ createdMs, lost }) => lost !== undefined && createdMs >= ms);
+      if ("createdMs" in since && !subscription.several && this.#witness.goneMs(name) >= ms) missing.push(reset);
+      else if (lost.length > 0) {
+        const gap: Gap = { topic: name, from: null, to: first - 1, reason: reasonOf(lost) };
+        missing.push({ gap, covers: (of, id) => of === epoch && id < first });
+      }
+      wanted = messages.find(({ createdMs, lost }) => lost === undefined && createdMs >= ms)?.id ?? messages.length;
     }
     next.set(epoch, wanted);
     for (const { id, lost } of messages) if (id >= wanted && lost === undefined) replay.add(`${epoch} ${id}`);
@@ -278,7 +322,7 @@ export class Reader {
     this.#connection!.createdMs = createdMs;
     next.set(epoch, id + 1);
     replay.delete(`${epoch} ${id}`);
-    items.push({ cursor: subscription.cursorOf(message), epoch, id });
+    items.push({ cursor: subscription.cursorOf(message), covers: (of, each) => of === epoch && each === id });
   }
 
   #judgeEvents(): void {
@@ -287,18 +331,23 @@ export class Reader {
 
   #judgeEvent(event: ControlEvent): void {
     if (event.event === "gap") return this.#judgeGap(event);
-    const { missing, deleted } = this.#connection!;
+    const { missing, deleted, items } = this.#connection!;
     assertEquals(missing, [], "not told");
-    if (event.event === "deleted") assertEquals(event.topic, deleted.shift());
+    if (event.event === "deleted") {
+      const life = deleted.shift();
+      assertEquals(event.topic, life?.name);
+      items.push({ cursor: event.cursor, covers: (of) => of === life!.epoch });
+    }
     if (event.event === "caught-up") this.#judgeCaughtUp();
   }
 
   #judgeGap({ event: _, cursor, ...gap }: { event: "gap"; cursor: string } & Gap): void {
     const { next, missing, items } = this.#connection!;
-    const expected = missing.shift();
-    if (expected !== undefined) {
+    if (missing.length > 0) {
+      const at = Math.max(0, missing.findIndex((missing) => JSON.stringify(missing.gap) === JSON.stringify(gap)));
+      const [{ gap: expected, covers }] = missing.splice(at, 1) as [Missing];
       assertEquals(gap, expected);
-      items.push({ cursor, epoch: this.#witness.lifeOf(gap.topic)?.epoch ?? "", gap });
+      items.push({ cursor, covers });
       return;
     }
     const { topic, from, to, reason } = gap;
@@ -310,7 +359,7 @@ export class Reader {
     assert(life !== undefined, `nothing is missing in ${topic} from ${from} on`);
     assertEquals({ to, reason }, { to: firstOf(life) - 1, reason: reasonOf(life.messages.slice(from!, to! + 1)) });
     next.set(life.epoch, to! + 1);
-    items.push({ cursor, epoch: life.epoch, gap });
+    items.push({ cursor, covers: (of, id) => of === life.epoch && from! <= id && id <= to! });
   }
 
   /** Its topic was forgotten and made again, while it was connected and had not read all. */
@@ -322,7 +371,7 @@ export class Reader {
     assert(life !== undefined && !subscription.several, "reset without a reason");
     assertEquals(gap, { topic: life.name, from: null, to: null, reason: "reset" });
     next.set(life.epoch, life.messages.length);
-    items.push({ cursor, epoch: life.epoch, gap: { ...gap, to: life.messages.length - 1 } });
+    items.push({ cursor, covers: (of) => of === life.epoch });
   }
 
   #judgeCaughtUp(): void {
@@ -341,23 +390,16 @@ export class Reader {
   #judgeEnd(): void {
     const { ended, missing, deleted, caughtUp, next } = this.#connection!;
     if (ended !== undefined) return;
-    const lives = this.#lives().filter((life) => life.ended !== "deleted" && !this.#isExcused(life));
+    const lives = this.#lives().filter((life) => life.ended !== "deleted");
     const left = lives.filter(({ epoch, messages }) => (next.get(epoch) ?? 0) !== messages.length);
     assertEquals({ missing, deleted, caughtUp, left }, { missing: [], deleted: [], caughtUp: true, left: [] });
-  }
-
-  #isExcused({ epoch, messages }: Life): boolean {
-    return (this.#excused.get(epoch) ?? 0) === messages.length;
   }
 
   /** Everything that was created before a time, it has got, or been told that it is missing. */
   #assertCovered(createdMs: number): void {
     for (const { name, epoch, messages } of this.#lives()) {
       const wanted = messages.slice(this.#excused.get(epoch) ?? 0).filter((message) => message.createdMs < createdMs);
-      const items = this.#kept.filter((item) => item.epoch === epoch);
-      const silent = wanted.filter(({ id }) => {
-        return !items.some((item) => "gap" in item ? (item.gap.from ?? 0) <= id && id <= item.gap.to! : item.id === id);
-      });
+      const silent = wanted.filter(({ id }) => !this.#kept.some(({ covers }) => covers(epoch, id)));
       assertEquals(silent.map(({ id }) => `${name} ${id}`), [], `skipped in silence by ${this.#cursor}`);
     }
   }

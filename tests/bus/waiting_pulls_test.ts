@@ -12,7 +12,7 @@ function setUp(options: BusOptions = {}) {
   const answers: string[] = [];
   /** Pulls, and notes what comes. */
   const pull = (label: string, options: PullBatchOptions = {}, topic = "foo") =>
-    bus.pullBatch(topic, { waitMs: 20_000, ...options }).then(
+    bus.pullBatch(topic, { limit: 1, waitMs: 20_000, ...options }).then(
       (batch) => void answers.push(`${label}: ${seen(batch)}`),
       (error) => void answers.push(`${label}: ${error.code ?? error}`),
     );
@@ -69,6 +69,17 @@ Deno.test("MessageBus.pullBatch gives who waits all messages of the turn, up to 
   clock.flush();
   await settle();
   assertEquals(answers, ["x: a b c", "y: d"]);
+});
+
+Deno.test("MessageBus.pullBatch without a limit gives 100 messages, whether it has waited or not", async () => {
+  const { bus, clock, answers, pull } = setUp();
+  pull("x", { limit: undefined });
+  await bus.publish("foo", Array.from({ length: 250 }, (_, i) => `${i}`));
+  clock.flush();
+  await settle();
+  assertEquals(answers[0]?.split(" ").length, 1 + 100);
+  assertEquals((await bus.pullBatch("foo")).messages.length, 100);
+  assertEquals((await bus.pullBatch("foo")).messages.length, 50);
 });
 
 Deno.test("MessageBus.pull gives nothing when the time is up, and takes nothing afterwards", async () => {

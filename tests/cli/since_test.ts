@@ -105,6 +105,30 @@ Deno.test("msgbus pull --wait waits for messages, and with --count for as many",
   assertEquals([none.code, none.stderr], [3, 'msgbus: Nothing to pull from "foo"\n']);
 });
 
+Deno.test("msgbus pull says on standard error what the queue has lost, and goes on", async () => {
+  await using server = await startServer(["--max-queue-size", "2", "--ttl", "1h"]);
+  await publish(server, "foo", "a", "b", "c", "d", "e");
+  const env = { MSGBUS_URI: server.uri };
+  const run = await msgbus(["pull", "foo", ...PLAIN], { env });
+  assertEquals([run.code, run.stdout], [0, "foo 3 d\nfoo 4 e\n"]);
+  assertEquals(run.stderr, 'msgbus: missed 3 messages of "foo" (0 to 2): dropped\n');
+});
+
+Deno.test("msgbus pull says what the queue has lost though nothing is left, and goes on waiting", async () => {
+  await using server = await startServer(["--max-memory", "2000"]);
+  const env = { MSGBUS_URI: server.uri };
+  for (const args of [[], ["--wait", "10ms"]]) {
+    await publish(server, "foo", "x".repeat(800));
+    await publish(server, "bar", "x".repeat(810));
+    const run = await msgbus(["pull", "foo", ...args], { env });
+    assertEquals([run.code, run.stdout], [3, ""]);
+    const id = args.length === 0 ? 0 : 1;
+    const missed = `msgbus: missed 1 message of "foo" (${id}): dropped\n`;
+    assertEquals(run.stderr, `${missed}msgbus: Nothing to pull from "foo"\n`);
+    await msgbus(["rm", "bar"], { env });
+  }
+});
+
 Deno.test("msgbus pull --wait ends when it is interrupted", async () => {
   await using server = await startServer();
   await publish(server, "foo", "a");

@@ -1,3 +1,4 @@
+import type { Batch } from "../../lib/bus/answers.ts";
 import { Client } from "../../lib/client/client.ts";
 import { BusError, type ErrorCode } from "../../lib/errors.ts";
 import {
@@ -131,18 +132,42 @@ Deno.test("Client.pull repeats what the server waits at most, until its time is 
 Deno.test("Client.pullBatch takes several messages, at most as many as asked for", async () => {
   await using server = serveBus();
   const client = new Client(server.uri);
-  assertEquals(await client.pullBatch("foo"), []);
+  assertEquals(await client.pullBatch("foo"), { messages: [] });
   for (const text of ["a", "b", "c"]) server.bus.put("foo", text);
-  assertEquals((await client.pullBatch("foo", { limit: 2 })).map((message) => message.text()), ["a", "b"]);
-  assertEquals((await client.pullBatch("foo")).map((message) => message.text()), ["c"]);
-  assertEquals(await client.pullBatch("foo", { limit: 1 }), []);
+  const texts = ({ messages }: Batch) => messages.map((message) => message.text());
+  assertEquals(texts(await client.pullBatch("foo", { limit: 2 })), ["a", "b"]);
+  assertEquals(texts(await client.pullBatch("foo")), ["c"]);
+  assertEquals(await client.pullBatch("foo", { limit: 1 }), { messages: [] });
   await rejected(client.pullBatch("foo", { limit: 0 }), "bad_parameter");
 });
 
 Deno.test("Client.pullBatch asks for its limit and its wait", async () => {
   const { client, asked } = scripted(empty());
-  assertEquals(await client.pullBatch("a b", { limit: 7, waitMs: 500 }), []);
+  assertEquals(await client.pullBatch("a b", { limit: 7, waitMs: 500 }), { messages: [] });
   assertEquals(asked, ["GET /a%20b?limit=7&wait=500ms"]);
+});
+
+Deno.test("Client.pullBatch tells once what the queue has lost, by the topic's canonical name", async () => {
+  await using server = serveBus({ maxMessages: 2 });
+  for (let i = 0; i < 5; i++) server.bus.put("foo", `${i}`);
+  const client = new Client(server.uri);
+  const { messages, gap } = await client.pullBatch("/foo/", { limit: 1 });
+  assertEquals(messages.map((message) => message.id), [3]);
+  assertEquals(gap, { topic: "foo", from: 0, to: 2, reason: "dropped" });
+  assertEquals("gap" in await client.pullBatch("foo"), false);
+});
+
+Deno.test("Client.pullBatch tells what the queue has lost though nothing is left, and waits no longer then", async () => {
+  const lost = new Response("", { status: 404, headers: { "msgbus-error": "empty", "msgbus-gap": "7-9;expired" } });
+  const { client, asked } = scripted(empty(), lost, empty());
+  const batch = await client.pullBatch("foo", { limit: 7, waitMs: Infinity });
+  assertEquals(batch, { messages: [], gap: { topic: "foo", from: 7, to: 9, reason: "expired" } });
+  assertEquals(asked.length, 2);
+});
+
+Deno.test("Client.pullBatch throws what the server refuses with its code and words", async () => {
+  const { client } = scripted(new Response("Bye\n", { status: 503, headers: { "msgbus-error": "draining" } }));
+  assertEquals((await rejected(client.pullBatch("foo"), "draining")).message, "Bye");
 });
 
 Deno.test("Client.browse reads page after page, and takes nothing", async () => {

@@ -54,6 +54,20 @@ Deno.test("Progress on several topics goes on at a time, a little earlier for wh
   assertEquals(progress.reconnect(), time(MADE + 20_000));
 });
 
+Deno.test("Progress on several topics goes on at an event that came later than the replay, if not behind it", () => {
+  const progress = new Progress(true, undefined);
+  const time = (ms: number) => `T${ms.toString(36)}`;
+  progress.note(message("a", 0, { createdMs: MADE - 5 }));
+  progress.note({ event: "deleted", cursor: time(MADE - 4), topic: "b" });
+  progress.note(message("a", 1, { createdMs: MADE - 3 }));
+  assertEquals(progress.reconnect(), time(MADE - 3));
+  progress.note({ event: "caught-up", cursor: time(MADE) });
+  progress.note({ event: "deleted", cursor: time(MADE + 29_000), topic: "b" });
+  progress.note({ event: "other", cursor: undefined });
+  progress.note(message("a", 2, { createdMs: MADE + 30_000 }));
+  assertEquals(progress.reconnect(), time(MADE + 29_000));
+});
+
 Deno.test("Progress leaves out what was received before", () => {
   const progress = new Progress(true, undefined);
   assertEquals(news(progress, message("a", 4), message("b", 0)), ["a 4", "b 0"]);
@@ -92,6 +106,32 @@ Deno.test("Progress begins anew after a reset", () => {
     "gap a null-2",
     "a 3",
   ]);
+});
+
+Deno.test("Progress on several topics gives nothing twice of a topic made again, when it is told that the one before is gone", () => {
+  const progress = new Progress(true, undefined);
+  const again = { madeMs: MADE + 1 };
+  assertEquals(news(progress, message("a", 0, again), message("a", 1, again)), ["a 0", "a 1"]);
+  const reset = gap("a", null, null, "reset");
+  assertEquals(news(progress, reset, message("a", 0, again), message("a", 1, again)), ["gap a null-null"]);
+  assertEquals(news(progress, reset, message("a", 2, again)), ["gap a null-null", "a 2"]);
+});
+
+Deno.test("Progress on several topics tells what a topic made again has lost, whatever it received of the one before", () => {
+  const progress = new Progress(true, undefined);
+  const again = { madeMs: MADE + 1 };
+  const told = news(
+    progress,
+    message("a", 9),
+    gap("a", null, null, "reset"),
+    gap("a", null, 4),
+    message("a", 5, again),
+  );
+  assertEquals(told, ["a 9", "gap a null-null", "gap a null-4", "a 5"]);
+  assertEquals(
+    news(progress, gap("a", null, null, "reset"), gap("a", null, 12), message("a", 13)),
+    ["gap a null-null", "gap a null-12", "a 13"],
+  );
 });
 
 Deno.test("Progress forgets the topics that are silent longest when there are too many", () => {

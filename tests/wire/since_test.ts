@@ -11,16 +11,17 @@ Deno.test("parseSince reads every form", () => {
   assertEquals(parseSince("42@jf6ynu4k", NOW), { next: 42, epoch: "jf6ynu4k" });
   assertEquals(parseSince("last:100", NOW), { last: 100 });
   assertEquals(parseSince("last:0", NOW), { last: 0 });
-  assertEquals(parseSince("10m", NOW), { createdMs: NOW - 600_000 });
-  assertEquals(parseSince("500ms", NOW), { createdMs: NOW - 500 });
-  assertEquals(parseSince("2026-11-23T10:00:00Z", NOW), { createdMs: NOW - 7_200_000 });
-  assertEquals(parseSince("2026-11-23t10:00:00.250z", NOW), { createdMs: NOW - 7_200_000 + 250 });
-  assertEquals(parseSince("2026-11-23 11:00:00+01:00", NOW), { createdMs: NOW - 7_200_000 });
+  assertEquals(parseSince("10m", NOW), { fromMs: NOW - 600_000 });
+  assertEquals(parseSince("500ms", NOW), { fromMs: NOW - 500 });
+  assertEquals(parseSince("2026-11-23T10:00:00Z", NOW), { fromMs: NOW - 7_200_000 });
+  assertEquals(parseSince("2026-11-23t10:00:00.250z", NOW), { fromMs: NOW - 7_200_000 + 250 });
+  assertEquals(parseSince("2026-11-23 11:00:00+01:00", NOW), { fromMs: NOW - 7_200_000 });
+  assertEquals(parseSince(`T${NOW.toString(36)}`, 0), { createdMs: NOW });
 });
 
 Deno.test("parseSince takes a bare number for an id, never for a duration", () => {
   assertEquals(parseSince("30", NOW), { next: 30 });
-  assertEquals(parseSince("30s", NOW), { createdMs: NOW - 30_000 });
+  assertEquals(parseSince("30s", NOW), { fromMs: NOW - 30_000 });
 });
 
 Deno.test("parseSince refuses everything else", () => {

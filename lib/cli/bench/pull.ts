@@ -42,7 +42,7 @@ export async function benchPull(track: Track): Promise<Figure[]> {
       const startMs = clock.now();
       const got = batch === 1
         ? await client.pull(topic, { waitMs: 1_000 }) === undefined ? 0 : 1
-        : (await client.pullBatch(topic, { limit: count, waitMs: 1_000 })).length;
+        : (await client.pullBatch(topic, { limit: count, waitMs: 1_000 })).messages.length;
       requests.add(clock.now() - startMs);
       course.giveBack(count - got);
       pulled += got;
