@@ -55,11 +55,10 @@ export class GoneTopics {
    */
   lostSince(pattern: TopicPattern, createdMs: number): string[] {
     if (createdMs < this.#knownFromMs) return [pattern.text];
-    const wanted = new PatternTree<boolean>();
-    for (const item of pattern.items) wanted.add(item, true);
+    const wanted = PatternTree.of(pattern.items);
     const names: string[] = [];
     for (const [name, newestMs] of this.#newestMs) {
-      if (newestMs >= createdMs && wanted.matching(name).length > 0) names.push(name);
+      if (newestMs >= createdMs && wanted.matches(name)) names.push(name);
     }
     return names;
   }

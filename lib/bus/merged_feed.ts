@@ -24,6 +24,9 @@ interface Deleted {
   readonly cursorMs: number;
 }
 
+/** Of how many deleted topics a reader is told one by one; of the others it is told once, by the whole pattern. */
+const MAX_UNTOLD = 1000;
+
 /**
  * Reads topics as they are heard of. It remembers a place only in those that have something it has not read, so that one
  * subscription to very many quiet topics costs next to nothing.
@@ -33,10 +36,11 @@ interface Deleted {
  */
 export class MergedFeed implements Feed {
   readonly #host: FeedHost;
+  readonly #pattern: string;
   readonly #sources = new Map<Topic, HeapEntry<Source>>();
   /** Its sources, by when the next message that they had for it was created; that may have been dropped. */
   #heap = new Heap<Source>();
-  /** What was missing when it began and has not been told. */
+  /** What was missing when it began and has not been told, the first at the end. */
   readonly #missing: Gap[];
   /** Its cursor until that is told. */
   readonly #sinceMs: number;
@@ -52,6 +56,7 @@ export class MergedFeed implements Feed {
   /** Begins in topics; `pattern` is how they were asked for. */
   constructor(host: FeedHost, pattern: TopicPattern, topics: readonly Topic[], since: Since) {
     this.#host = host;
+    this.#pattern = pattern.text;
     this.#readUntilMs = host.settledMs();
     this.#sinceMs = timeOf(since, host.gone);
     this.#missing = missingOf(pattern, since, host.gone);
@@ -63,6 +68,7 @@ export class MergedFeed implements Feed {
       this.hear(topic, next, createdMsOf(topic, next));
       this.#replayUntilMs = Math.max(this.#replayUntilMs!, createdMsOf(topic, topic.log.next - 1));
     }
+    this.#missing.reverse();
   }
 
   get cursor(): string {
@@ -116,14 +122,18 @@ export class MergedFeed implements Feed {
   forget(topic: Topic): void {
     // What it has not heard of yet it will not hear of any more.
     const unheardMs = topic.newFrom === undefined ? Infinity : topic.newFromMs;
-    this.#deleted.push({ topic: topic.info.name, cursorMs: Math.min(this.#nextMs, unheardMs) });
+    const cursorMs = Math.min(this.#nextMs, unheardMs);
+    const last = this.#deleted.at(-1);
+    // A reader that reads nothing must not cost more the more topics come and go.
+    if (this.#deleted.length <= MAX_UNTOLD) this.#deleted.push({ topic: topic.info.name, cursorMs });
+    else this.#deleted[MAX_UNTOLD] = { topic: this.#pattern, cursorMs: last!.cursorMs };
     this.#drop(topic);
   }
 
   read(limits: ReadLimits): Delivery | "full" | undefined {
     // What has been read of a topic can't be told from what has not, once it has no place here: no news may be left over.
     this.#host.spread();
-    const missing = this.#missing.shift();
+    const missing = this.#missing.pop();
     if (missing !== undefined) return { event: "gap", cursor: this.cursor, ...missing };
     const deleted = this.#deleted.shift();
     if (deleted !== undefined) return { event: "deleted", cursor: this.cursor, topic: deleted.topic };
@@ -160,6 +170,7 @@ export class MergedFeed implements Feed {
   release(): void {
     this.#readUntilMs = this.#cursorMs;
     this.#missing.length = 0;
+    this.#deleted.length = 0;
     this.#sources.clear();
     this.#heap = new Heap();
   }

@@ -1,6 +1,7 @@
 /**
  * Finding what is filed under the patterns that match a name, in steps of one segment: the cost grows with the depth of
- * the name, not with the number of patterns.
+ * the name, not with the number of patterns. Where patterns have both the name's segment and a star in the same place, both
+ * ways are gone: 2 to the power of the depth at worst, and never more than there are patterns.
  *
  * @module
  */
@@ -19,6 +20,13 @@ interface Node<T> {
 export class PatternTree<T> {
   readonly #root: Node<T> = emptyNode();
   #version = 0;
+
+  /** A tree in which something is filed under each of these names and patterns, to ask whether a name matches any. */
+  static of(patterns: readonly string[]): PatternTree<true> {
+    const tree = new PatternTree<true>();
+    for (const pattern of patterns) tree.add(pattern, true);
+    return tree;
+  }
 
   /** Another number whenever there are other sets that {@linkcode PatternTree.matching} may return. */
   get version(): number {
@@ -61,6 +69,11 @@ export class PatternTree<T> {
       if (node === undefined) return undefined;
     }
     return node.here;
+  }
+
+  /** Whether anything is filed under a pattern that matches a name. */
+  matches(name: string): boolean {
+    return this.matching(name).length > 0;
   }
 
   /** The sets of what is filed under the patterns that match a name, none of them empty. They change as things do. */

@@ -537,3 +537,18 @@ Deno.test("Subscription.cursor on several topics passes no message that became v
   clock.tick(10);
   assertEquals(deliveriesOf(resume(bus, subscription)), ["gap a null-null reset", "b 0", "caught-up"]);
 });
+
+Deno.test("Subscription.read of several topics tells of a thousand deleted topics, and of all the others at once", async () => {
+  const bus = new MessageBus({ clock: new TestClock() });
+  const subscription = bus.subscribe("a/*");
+  subscription.read();
+  for (let i = 0; i < 3000; i++) {
+    bus.put(`a/${i}`, "hi");
+    await bus.delete(`a/${i}`);
+  }
+  const told: string[] = [];
+  for (let delivery = subscription.read(); typeof delivery === "object"; delivery = subscription.read()) {
+    if (delivery.event === "deleted") told.push(delivery.topic);
+  }
+  assertEquals([told.length, told.at(-2), told.at(-1)], [1001, "a/999", "a/*"]);
+});
