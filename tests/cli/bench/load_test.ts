@@ -1,3 +1,4 @@
+import { benchPull } from "../../../lib/cli/bench/pull.ts";
 import { benchLatency } from "../../../lib/cli/bench/latency.ts";
 import { Course } from "../../../lib/cli/bench/course.ts";
 import type { Setup, Track } from "../../../lib/cli/bench/track.ts";
@@ -33,4 +34,20 @@ Deno.test("benchLatency has no more publishes on their way than connections, how
   const figures = Object.fromEntries((await benchLatency(track)).map(({ name, value }) => [name, value]));
   const { published, received, missed } = figures;
   assertEquals([most, published, received, missed], [3, sent, sent, 0]);
+});
+
+Deno.test("benchPull keeps the queue filled until the last pull has ended", async () => {
+  await using server = serveBus();
+  const { track, end } = trackOf(server, { connections: 2 }, undefined, async (url, init) => {
+    if (init.method === "GET" && !end.signal.aborted) {
+      // Both pulls are on their way, and there is a message for only one of them.
+      end.abort();
+      await server.bus.delete("foo");
+      server.bus.put("foo", "x");
+    }
+    return await fetch(url, init);
+  });
+  using _course = track.course;
+  const figures = await benchPull(track);
+  assertEquals(figures.find(({ name }) => name === "pulled")!.value, 2);
 });
