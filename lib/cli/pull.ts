@@ -47,7 +47,7 @@ interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
     });
     if (message === undefined) break;
     taken++;
-    await io.write(formatMessage(message, format, new Date()));
+    await io.write(formatMessage(message, format));
   }
   if (taken === 0) throw new BusError("empty", `Nothing to pull from ${quote(topic!)}`);
   return EXIT.done;

@@ -89,7 +89,7 @@ export async function read(client: Client, io: Io, reading: Reading): Promise<Ex
   try {
     for await (const message of subscription) {
       messages++;
-      if (hook === undefined) await io.write(formatMessage(message, format, new Date()));
+      if (hook === undefined) await io.write(formatMessage(message, format));
       else {
         const fault = await hook.run(message);
         if (fault !== undefined) io.say(fault);
