@@ -64,6 +64,7 @@ export interface Reading {
 export async function read(client: Client, io: Io, reading: Reading): Promise<ExitCode> {
   const { topics, since, command: [command, ...args], format, count, timeout, reconnect } = reading;
   const hook = command === undefined ? undefined : new Hook(command, args);
+  await hook?.assertRunnable();
   using interruption = io.listenForInterrupt();
   let lost: BusError | undefined;
   using subscription = client.subscribe(topics, {
