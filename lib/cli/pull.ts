@@ -4,12 +4,14 @@
  * @module
  */
 
+import { machineClock } from "../client/backoff.ts";
 import { BusError, quote } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { countFlag } from "./count.ts";
 import { durationFlag } from "./durations.ts";
 import { EXIT } from "./exit.ts";
 import { formatMessage, MESSAGE_FORMAT } from "./format.ts";
+import { persist } from "./persist.ts";
 
 /** `msgbus pull`. */
 export const pull: Command = defineCommand({
@@ -22,7 +24,8 @@ given to anybody else who pulls; those who subscribe get it all the same. Exits 
 is nothing to take.
 
 With --wait it waits at most this long for a message, or with --count for as many. When it is
-interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
+interrupted meanwhile, it ends with 0, or with 3 if there was nothing. If the server can't be
+reached, it tries again as sub does, and exits with 4 if that has not helped when the time is up.`,
   examples: [
     "msgbus pull hello",
     "msgbus pull hello --count 1 --format payload",
@@ -37,14 +40,13 @@ interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
 }, async ({ words: [topic], values: { format, count, wait = 0 }, client, io }) => {
   using interruption = wait > 0 ? io.listenForInterrupt() : undefined;
   const signal = interruption?.signal;
-  const deadlineMs = performance.now() + wait;
+  const clock = machineClock;
+  const endMs = clock.now() + wait;
   let taken = 0;
   while (taken < (count ?? Infinity)) {
-    const waitMs = taken === 0 || count !== undefined ? Math.max(0, deadlineMs - performance.now()) : 0;
-    const message = await client.pull(topic!, { waitMs, signal }).catch((error) => {
-      if (signal?.aborted) return undefined;
-      throw error;
-    });
+    const deadlineMs = taken === 0 || count !== undefined ? endMs : clock.now();
+    const attempt = (waitMs: number) => client.pull(topic!, { waitMs, signal });
+    const message = await persist(attempt, { deadlineMs, signal, clock, io });
     if (message === undefined) break;
     taken++;
     await io.write(formatMessage(message, format));

@@ -17,6 +17,7 @@ import type { Flags, ValueFlag } from "./flags.ts";
 import { formatMessage, MESSAGE_FORMAT, type MessageFormat } from "./format.ts";
 import { Hook } from "./hook.ts";
 import type { Io } from "./io.ts";
+import { formatWait } from "./persist.ts";
 
 /** `--since`. */
 export const SINCE: ValueFlag<string | undefined> = {
@@ -130,8 +131,4 @@ export function formatGap({ topic, from, to, reason }: Gap): string {
     : ` (${from} to ${to})`;
   const count = from === null || to === null ? "messages" : to === from ? "1 message" : `${to - from + 1} messages`;
   return `missed ${count} of ${quote(topic)}${ids}: ${reason}`;
-}
-
-function formatWait(waitMs: number): string {
-  return `${(waitMs / 1000).toFixed(1)} s`;
 }
