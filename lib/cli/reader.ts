@@ -68,6 +68,7 @@ export async function read(client: Client, io: Io, reading: Reading): Promise<Ex
   await hook?.assertRunnable();
   using interruption = io.listenForInterrupt();
   let lost: BusError | undefined;
+  let greeted = io.terminal === undefined;
   using subscription = client.subscribe(topics, {
     since,
     reconnect,
@@ -78,7 +79,9 @@ export async function read(client: Client, io: Io, reading: Reading): Promise<Ex
       io.say(waitMs === 0 ? reason.message : `${reason.message}; trying again in ${formatWait(waitMs)}`);
     },
     onConnect() {
-      if (lost !== undefined) io.say(`connected to ${client.uri}`);
+      if (!greeted) io.say(`subscribed to ${quote(subscription.topic)} at ${client.uri}`);
+      else if (lost !== undefined) io.say(`connected to ${client.uri}`);
+      greeted = true;
       lost = undefined;
     },
   });
