@@ -21,6 +21,7 @@ function terminalIo(onSay: (line: string) => void): { readonly io: Io; readonly 
     stdin: new ReadableStream(),
     write: () => Promise.resolve(),
     say: onSay,
+    explain() {},
     terminal: { columns: 80, draw() {} },
     env: () => undefined,
     listenForInterrupt: () => ({ signal: interruption.signal, [Symbol.dispose]() {} }),
