@@ -21,7 +21,8 @@ export const COMMON_FLAGS = {
     env: "MSGBUS_URI",
     initial: "http://localhost:8000",
     wanted: "a URI such as http://localhost:8000",
-    read: (text) => text,
+    // As curl does.
+    read: (text) => /^(https?:|[a-z][a-z0-9+.-]*:\/\/)/i.test(text) ? text : `http://${text}`,
   } satisfies ValueFlag<string>,
   help: { short: "h", help: "print this help", initial: false } satisfies Switch,
 };

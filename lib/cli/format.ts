@@ -50,11 +50,11 @@ const encoder = new TextEncoder();
 const NEWLINE = 0x0a;
 
 /**
- * A message as it is printed, its line end included. `log` is the original's line with the time at which the message
- * came, `2017/08/07 01:11:22 [msgbus] received message: id=0 topic=foo payload=hi`; what could end the line or confuse a
- * terminal is escaped there, and in a template.
+ * A message as it is printed, its line end included. `log` is the original's line with the local time at which the
+ * message was published, `2017/08/07 01:11:22 [msgbus] received message: id=0 topic=foo payload=hi`; what could end the
+ * line or confuse a terminal is escaped there, and in a template.
  */
-export function formatMessage(message: Message, format: MessageFormat, now: Date): Uint8Array {
+export function formatMessage(message: Message, format: MessageFormat): Uint8Array {
   if (typeof format === "object") return encoder.encode(format.fill(message));
   switch (format) {
     case "json":
@@ -67,7 +67,9 @@ export function formatMessage(message: Message, format: MessageFormat, now: Date
     }
     case "log": {
       const said = `id=${message.id} topic=${message.topic.name} payload=${message.text()}`;
-      return encoder.encode(`${formatTime(now)} [msgbus] received message: ${escapeControls(said)}\n`);
+      return encoder.encode(
+        `${formatTime(new Date(message.createdMs))} [msgbus] received message: ${escapeControls(said)}\n`,
+      );
     }
   }
 }

@@ -14,6 +14,20 @@ export const MAX_VARIABLE_BYTES = 32_000;
 const PAYLOAD_VARIABLE = "MSGBUS_PAYLOAD";
 const encoder = new TextEncoder();
 
+// As execvp(3) looks for it; what the shell exits with is what it exits with for a command it can't run. Deno itself could
+// neither read PATH nor look into its directories without further permissions.
+const LOOK_UP = `set -f
+case $1 in
+*/*) [ -f "$1" ] && [ -x "$1" ] && exit; [ -e "$1" ] && exit 126; exit 127;;
+esac
+[ -n "$PATH" ] || exit 0
+IFS=:
+for dir in $PATH .; do [ -f "$dir/$1" ] && [ -x "$dir/$1" ] && exit; done
+exit 127`;
+
+/** What exit codes of a shell say of a command. */
+const FAULTS: Readonly<Record<number, string>> = { 126: "it is not executable", 127: "no such command" };
+
 /** How a command ended: `undefined` if well, else in words. */
 export type Fault = string | undefined;
 
@@ -31,6 +45,22 @@ export class Hook {
   }
 
   /**
+   * Finds out what can be known before there is a message to lose. A shell looks for the command; without one, or the
+   * permission to run it, the first message tells.
+   *
+   * @throws {BusError} `bad_option` if there is no such command, or it may not be run.
+   */
+  async assertRunnable(): Promise<void> {
+    const { state } = await Deno.permissions.request({ name: "run", command: this.#command });
+    if (state !== "granted") throw this.#unable("Deno was not given --allow-run");
+    if (Deno.build.os === "windows") return;
+    if ((await Deno.permissions.query({ name: "run", command: "sh" })).state !== "granted") return;
+    const code = await exitCodeOf("sh", ["-c", LOOK_UP, "sh", this.#command]);
+    const fault = code === undefined ? undefined : FAULTS[code];
+    if (fault !== undefined) throw this.#unable(fault);
+  }
+
+  /**
    * Runs the command for a message and waits for its end: the envelope and a newline on its standard input, id, topic
    * and payload in its environment. Its output and errors go where ours go.
    *
@@ -43,15 +73,13 @@ export class Hook {
       child = new Deno.Command(this.#command, { args: [...this.#args], env, stdin: "piped" }).spawn();
     } catch (cause) {
       if (cause instanceof Deno.errors.NotFound) {
-        throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: no such command`, { cause });
+        throw this.#unable("no such command", cause);
       }
       if (cause instanceof Deno.errors.PermissionDenied) {
-        throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: it is not executable`, { cause });
+        throw this.#unable("it is not executable", cause);
       }
       if (cause instanceof Deno.errors.NotCapable) {
-        throw new BusError("bad_option", `Cannot run ${quote(this.#command)}: Deno was not given --allow-run`, {
-          cause,
-        });
+        throw this.#unable("Deno was not given --allow-run", cause);
       }
       return `Cannot run ${quote(this.#command)}: ${(cause as Error).message}`;
     }
@@ -60,6 +88,20 @@ export class Hook {
     if (success) return undefined;
     const how = signal === null ? `exit code ${code}` : signal;
     return `Command ${quote(this.#command)} failed on message ${message.id} of ${quote(message.topic.name)}: ${how}`;
+  }
+
+  #unable(fault: string, cause?: unknown): BusError {
+    return new BusError("bad_option", `Cannot run ${quote(this.#command)}: ${fault}`, { cause });
+  }
+}
+
+/** How a program ends that reads and writes nothing; `undefined` if there is none. */
+async function exitCodeOf(program: string, args: string[]): Promise<number | undefined> {
+  try {
+    return (await new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" }).output()).code;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
   }
 }
 

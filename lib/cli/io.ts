@@ -18,6 +18,8 @@ export interface Io {
   write(bytes: Uint8Array): Promise<void>;
   /** Writes a line to standard error, after the name of the program. */
   say(line: string): void;
+  /** Writes text to standard error as it is. */
+  explain(text: string): void;
   /** Standard error, if it is a terminal, for what is drawn over again. */
   readonly terminal: Terminal | undefined;
   /** The value of an environment variable. */
@@ -93,9 +95,10 @@ export const processIo: Io = {
       throw new BusError("internal", `Cannot write to standard output: ${(cause as Error).message}`, { cause });
     }
   },
-  say(line) {
+  say: (line) => processIo.explain(`msgbus: ${escapeControls(line)}\n`),
+  explain(text) {
     try {
-      Deno.stderr.writeSync(encoder.encode(`msgbus: ${escapeControls(line)}\n`));
+      Deno.stderr.writeSync(encoder.encode(text));
     } catch {
       // Nobody reads it, and there is nowhere else to say so.
     }

@@ -55,10 +55,8 @@ async function dispatch(args: readonly string[], io: Io): Promise<ExitCode> {
   if (word === "help") return await help(rest.find((argument) => !argument.startsWith("-")), io);
   if (word !== undefined) return await find(word).execute([...flagArguments, ...rest], io);
   if (values.help) return await help(undefined, io);
-  throw new BusError(
-    "bad_option",
-    `No command: msgbus <${COMMANDS.map(({ name }) => name).join("|")}>; see msgbus help`,
-  );
+  io.explain(overview(COMMANDS, OVERVIEW_FLAGS));
+  return EXIT.usage;
 }
 
 function find(word: string): Command {

@@ -4,16 +4,15 @@
  * @module
  */
 
-import type { Batch } from "../bus/answers.ts";
+import { machineClock } from "../client/backoff.ts";
 import { BusError, quote } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { countFlag } from "./count.ts";
 import { durationFlag } from "./durations.ts";
 import { EXIT } from "./exit.ts";
 import { formatMessage, MESSAGE_FORMAT } from "./format.ts";
+import { persist } from "./persist.ts";
 import { formatGap } from "./reader.ts";
-
-const NOTHING: Batch = { messages: [] };
 
 /** `msgbus pull`. */
 export const pull: Command = defineCommand({
@@ -26,7 +25,8 @@ given to anybody else who pulls; those who subscribe get it all the same. Exits 
 is nothing to take.
 
 With --wait it waits at most this long for a message, or with --count for as many. When it is
-interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
+interrupted meanwhile, it ends with 0, or with 3 if there was nothing. If the server can't be
+reached, it tries again as sub does, and exits with 4 if that has not helped when the time is up.`,
   examples: [
     "msgbus pull hello",
     "msgbus pull hello --count 1 --format payload",
@@ -41,20 +41,20 @@ interrupted meanwhile, it ends with 0, or with 3 if there was nothing.`,
 }, async ({ words: [topic], values: { format, count, wait = 0 }, client, io }) => {
   using interruption = wait > 0 ? io.listenForInterrupt() : undefined;
   const signal = interruption?.signal;
-  const deadlineMs = performance.now() + wait;
+  const clock = machineClock;
+  const endMs = clock.now() + wait;
   let taken = 0;
   while (taken < (count ?? Infinity)) {
-    const waitMs = taken === 0 || count !== undefined ? Math.max(0, deadlineMs - performance.now()) : 0;
+    const deadlineMs = taken === 0 || count !== undefined ? endMs : clock.now();
     // One at a time: what is taken and not printed is lost when msgbus is killed.
-    const { messages: [message], gap } = await client.pullBatch(topic!, { limit: 1, waitMs, signal }).catch((error) => {
-      if (signal?.aborted) return NOTHING;
-      throw error;
-    });
-    if (gap !== undefined) io.say(formatGap(gap));
-    if (message === undefined && gap === undefined) break;
+    const attempt = (waitMs: number) => client.pullBatch(topic!, { limit: 1, waitMs, signal });
+    const batch = await persist(attempt, { deadlineMs, signal, clock, io });
+    if (batch?.gap !== undefined) io.say(formatGap(batch.gap));
+    const message = batch?.messages[0];
+    if (message === undefined && batch?.gap === undefined) break;
     if (message === undefined) continue;
     taken++;
-    await io.write(formatMessage(message, format, new Date()));
+    await io.write(formatMessage(message, format));
   }
   if (taken === 0) throw new BusError("empty", `Nothing to pull from ${quote(topic!)}`);
   return EXIT.done;

@@ -17,6 +17,7 @@ import type { Flags, ValueFlag } from "./flags.ts";
 import { formatMessage, MESSAGE_FORMAT, type MessageFormat } from "./format.ts";
 import { Hook } from "./hook.ts";
 import type { Io } from "./io.ts";
+import { formatWait } from "./persist.ts";
 
 /** `--since`. */
 export const SINCE: ValueFlag<string | undefined> = {
@@ -64,8 +65,10 @@ export interface Reading {
 export async function read(client: Client, io: Io, reading: Reading): Promise<ExitCode> {
   const { topics, since, command: [command, ...args], format, count, timeout, reconnect } = reading;
   const hook = command === undefined ? undefined : new Hook(command, args);
+  await hook?.assertRunnable();
   using interruption = io.listenForInterrupt();
   let lost: BusError | undefined;
+  let greeted = io.terminal === undefined;
   using subscription = client.subscribe(topics, {
     since,
     reconnect,
@@ -76,7 +79,9 @@ export async function read(client: Client, io: Io, reading: Reading): Promise<Ex
       io.say(waitMs === 0 ? reason.message : `${reason.message}; trying again in ${formatWait(waitMs)}`);
     },
     onConnect() {
-      if (lost !== undefined) io.say(`connected to ${client.uri}`);
+      if (!greeted) io.say(`subscribed to ${quote(subscription.topic)} at ${client.uri}`);
+      else if (lost !== undefined) io.say(`connected to ${client.uri}`);
+      greeted = true;
       lost = undefined;
     },
   });
@@ -89,7 +94,7 @@ export async function read(client: Client, io: Io, reading: Reading): Promise<Ex
   try {
     for await (const message of subscription) {
       messages++;
-      if (hook === undefined) await io.write(formatMessage(message, format, new Date()));
+      if (hook === undefined) await io.write(formatMessage(message, format));
       else {
         const fault = await hook.run(message);
         if (fault !== undefined) io.say(fault);
@@ -129,8 +134,4 @@ export function formatGap({ topic, from, to, reason }: Gap): string {
     : ` (${from} to ${to})`;
   const count = from === null || to === null ? "messages" : to === from ? "1 message" : `${to - from + 1} messages`;
   return `missed ${count} of ${quote(topic)}${ids}: ${reason}`;
-}
-
-function formatWait(waitMs: number): string {
-  return `${(waitMs / 1000).toFixed(1)} s`;
 }

@@ -21,8 +21,8 @@ export const sub: Command = defineCommand({
 more segment, orders/** with one or more. Wildcards need quotes, or the shell may take them.
 
 Runs until it is interrupted (exit code 0), its only topic is deleted, or a flag ends it. If the
-server can't be reached, it tries again after 2 s, then 4 s and so on up to 64 s, and goes on
-where it was. It says on standard error when it does, and which messages were gone by then.
+server can't be reached, it tries again after 1 to 2 s, then 2 to 4 s and so on up to 64 s, and
+goes on where it was. It says on standard error when it does, and which messages were gone.
 
 A command gets the message as JSON on its standard input, and in its environment MSGBUS_ID,
 MSGBUS_TOPIC and, as text, MSGBUS_PAYLOAD; the last is missing for a payload with a zero byte or

@@ -44,6 +44,13 @@ Deno.test("msgbus takes the URI from MSGBUS_URI, and the flag before it", async 
   assertEquals((await msgbus(["topics", "-u", unusedUri()], { env })).code, 4);
 });
 
+Deno.test("msgbus takes a URI without a scheme for one of HTTP", async () => {
+  await using server = await startServer();
+  const address = `127.0.0.1:${server.port}`;
+  assertEquals((await msgbus(["-u", address, "pub", "foo", "x"])).code, 0);
+  assertEquals((await msgbus(["topics"], { env: { MSGBUS_URI: `${address}/` } })).stdout, "foo\n");
+});
+
 Deno.test("msgbus pub publishes standard input byte for byte, and msgbus pull --format payload gives it back", async () => {
   await using server = await startServer();
   const env = { MSGBUS_URI: server.uri };
@@ -173,7 +180,6 @@ Deno.test("msgbus prints a message in every format, with nothing in it that a te
 
 Deno.test("msgbus refuses a command line that is wrong with 2, and says what is wrong", async () => {
   const wrong: [args: string[], part: string][] = [
-    [[], "No command"],
     [["pbu", "foo", "x"], 'Unknown command "pbu", did you mean pub?; see msgbus help'],
     [["xyzzy\x1b"], 'Unknown command "xyzzy\\u001b"; see msgbus help'],
     [["help", "sbu"], "did you mean sub?"],
@@ -195,7 +201,8 @@ Deno.test("msgbus refuses a command line that is wrong with 2, and says what is 
     [["topics", "--format", "payload"], "not one of log, json"],
     [["rm", "foo", "--format", "json"], 'Unknown flag "--format"'],
     [["sub", "--no-reconnect=yes", "foo"], "it takes no value"],
-    [["topics", "--uri", "localhost:8000"], 'Bad URI "localhost:8000": it must begin with http:// or https://'],
+    [["topics", "--uri", "ws://localhost"], 'Bad URI "ws://localhost": it must begin with http:// or https://'],
+    [["topics", "--uri", ":8000"], 'Bad URI "http://:8000": it should look like http://localhost:8000'],
     [["topics", "--uri", ""], "Bad --uri: it needs a value"],
     [["pub", "a//b", "x"], 'Bad topic name "a//b": an empty segment'],
     [["pull", "e\u0301"], "not in Unicode normal form C"],
@@ -256,6 +263,14 @@ Deno.test("msgbus --help tells all about a command, from the same tables as its 
     for (const example of examples) assertStringIncludes(stdout, example);
     assertEquals((await msgbus(["help", name])).stdout, stdout);
   }));
+});
+
+Deno.test("msgbus without a command explains itself on standard error, and exits with 2", async () => {
+  const help = (await msgbus(["help"])).stdout;
+  for (const args of [[], ["--format", "json"], ["-u", unusedUri()]]) {
+    const { code, stdout, stderr } = await msgbus(args);
+    assertEquals([code, stdout, stderr], [2, "", help]);
+  }
 });
 
 Deno.test("msgbus --version tells the version", async () => {

@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "../deps.ts";
+import { unusedUri } from "../client/local_server.ts";
 import { lastingPort } from "../lasting_port.ts";
 import { msgbus, type Server, start, startServer } from "../processes.ts";
 
@@ -127,6 +128,29 @@ Deno.test("msgbus pull says what the queue has lost though nothing is left, and 
     assertEquals(run.stderr, `${missed}msgbus: Nothing to pull from "foo"\n`);
     await msgbus(["rm", "bar"], { env });
   }
+});
+
+Deno.test("msgbus pull --wait waits on when the server comes back", async () => {
+  const first = await startServer([], lastingPort());
+  await publish(first, "foo", "a");
+  await using pull = start("msgbus", ["pull", "foo", "--wait", "5m", "--count", "2", "--uri", first.uri, ...PLAIN]);
+  assertEquals(await pull.stdout.next(), "foo 0 a");
+  {
+    await using server = first;
+    await server.stop();
+  }
+  assertMatch((await pull.stderr.next())!, /^msgbus: .*; trying again in [12]\.\d s$/);
+  await using second = await startServer([], first.port);
+  await publish(second, "foo", "b");
+  assertEquals([await pull.stdout.rest(), await pull.code], [["foo 0 b"], 0]);
+});
+
+Deno.test("msgbus pull --wait exits with 4 if the server can't be reached when the time is up", async () => {
+  const uri = unusedUri();
+  const { code, stderr } = await msgbus(["pull", "foo", "--wait", "300ms", "--uri", uri]);
+  assertEquals(code, 4);
+  const fault = `msgbus: Cannot reach ${uri}: connection refused`;
+  assertMatch(stderr, new RegExp(`^${fault}; trying again in 0\\.\\d s\n${fault}\n$`));
 });
 
 Deno.test("msgbus pull --wait ends when it is interrupted", async () => {

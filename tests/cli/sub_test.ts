@@ -166,21 +166,31 @@ Deno.test("msgbus sub goes on when its command fails, or doesn't read its input"
   assertMatch((await sub.stderr.rest()).join("\n"), /^msgbus: Command ".*" failed on message 0 of "foo": exit code 7$/);
 });
 
-Deno.test("msgbus sub fails when its command doesn't exist or may not be run", async () => {
-  await using server = await startServer();
-  const env = { MSGBUS_URI: server.uri };
+Deno.test("msgbus sub fails at the start when its command doesn't exist or may not be run", async () => {
   const unable: [permissions: string[], command: string, fault: string][] = [
     [["--allow-run"], "no-such-command", "no such command"],
+    [["--allow-run"], "./no-such-command", "no such command"],
     [["--allow-run"], fileURLToPath(new URL("../../README.md", import.meta.url)), "it is not executable"],
     [["--deny-run"], Deno.execPath(), "Deno was not given --allow-run"],
   ];
   for (const [run, command, fault] of unable) {
     const permissions = ["--no-prompt", "--allow-net", "--allow-env=MSGBUS_*", ...run];
-    await using sub = start("msgbus", ["sub", "foo", command], { env, permissions });
-    await server.subscribed("foo");
-    await publish(server, "foo", "x");
-    assertEquals([await sub.code, await sub.stderr.rest()], [2, [`msgbus: Cannot run "${command}": ${fault}`]]);
+    // No server is there that could have lost a message.
+    const { code, stderr } = await msgbus(["sub", "foo", command, "--uri", unusedUri()], { permissions });
+    assertEquals([code, stderr], [2, `msgbus: Cannot run "${command}": ${fault}\n`]);
   }
+});
+
+Deno.test("msgbus sub fails at the first message when its command is not there, and no shell may look for it", async () => {
+  await using server = await startServer();
+  const permissions = ["--no-prompt", "--allow-net", "--allow-env=MSGBUS_*", "--allow-run", "--deny-run=sh"];
+  const env = { MSGBUS_URI: server.uri };
+  await using sub = start("msgbus", ["sub", "foo", "no-such-command"], { env, permissions });
+  await server.subscribed("foo");
+  await publish(server, "foo", "x");
+  assertEquals([await sub.code, await sub.stderr.rest()], [2, [
+    'msgbus: Cannot run "no-such-command": no such command',
+  ]]);
 });
 
 Deno.test("msgbus sub lets its command finish when it is interrupted, and ends at once the second time", async () => {

@@ -35,7 +35,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   pub: { run: benchPub, defaults: { connections: 10, batch: 1, rate: FULL_SPEED } },
   sub: { run: benchSub, defaults: { publishers: 2, subscribers: 10, batch: 1, rate: FULL_SPEED } },
   pull: { run: benchPull, defaults: { connections: 10, batch: 1, rate: FULL_SPEED } },
-  latency: { run: benchLatency, defaults: { subscribers: 1, rate: 100 } },
+  latency: { run: benchLatency, defaults: { connections: 100, subscribers: 1, rate: 100 } },
 };
 
 const MAX_SIZE = 64 * 1024 ** 2;
@@ -83,7 +83,7 @@ it prints what it has measured so far.`,
         return bytes !== undefined && bytes <= MAX_SIZE ? bytes : undefined;
       },
     },
-    connections: numberFlag("N", "pub, pull: how many requests at the same time (10)", MAX_WORKERS),
+    connections: numberFlag("N", "pub, pull, latency: how many requests at the same time (10; 10; 100)", MAX_WORKERS),
     publishers: numberFlag("N", "sub: how many publish at the same time (2)", MAX_WORKERS),
     subscribers: numberFlag("N", "sub, latency: how many subscribe (10; 1)", MAX_WORKERS),
     batch: numberFlag("N", "pub, sub, pull: how many messages a request has (1)", 1_000),

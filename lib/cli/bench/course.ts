@@ -20,6 +20,9 @@ export interface CourseOptions {
   readonly clock: ClientClock;
 }
 
+/** How late a timer may be of itself, and not because the program or the bus is behind. */
+export const TIMER_MS = 2;
+
 /** Hands out messages to those who do the work, until the time or the messages are used up. */
 export class Course implements Disposable {
   readonly #options: CourseOptions;
@@ -50,6 +53,11 @@ export class Course implements Disposable {
     return this.#options.count ?? Infinity;
   }
 
+  /** How many messages a second it allows. */
+  get rate(): number {
+    return this.#options.rate ?? Infinity;
+  }
+
   /** How much is behind it, from 0 to 1. */
   get fraction(): number {
     return Math.min(1, Math.max(this.elapsedMs / this.#options.timeMs, this.#claimed / this.count));
@@ -67,14 +75,24 @@ export class Course implements Disposable {
 
   /** Resolves to how many of `wanted` messages to go on with, when it is their time; 0 at the end. */
   async claim(wanted: number): Promise<number> {
-    const { rate } = this.#options;
     const claimed = Math.min(wanted, this.count - this.#claimed);
     if (claimed <= 0 || this.signal.aborted) return 0;
-    const dueMs = rate === undefined ? 0 : this.#claimed * 1000 / rate;
+    const waitMs = this.#nextMs - this.elapsedMs;
     this.#claimed += claimed;
-    const waitMs = dueMs - this.elapsedMs;
     if (waitMs > 0) await this.#sleep(waitMs);
     return this.signal.aborted ? 0 : claimed;
+  }
+
+  /**
+   * Claims one message. Resolves, when it is its time or as soon after as somebody asks, to the moment at which it should
+   * have gone, by {@linkcode Course.elapsedMs}; to `undefined` at the end. Who was there in time is not charged with up
+   * to {@linkcode TIMER_MS} that the timer is late.
+   */
+  async claimOne(): Promise<number | undefined> {
+    const dueMs = this.#nextMs;
+    const inTime = this.elapsedMs < dueMs;
+    if (await this.claim(1) === 0) return undefined;
+    return inTime ? Math.min(this.elapsedMs, dueMs + TIMER_MS) : dueMs;
   }
 
   /** Gives back what was claimed and could not be used. */
@@ -86,6 +104,12 @@ export class Course implements Disposable {
     this.#cancel();
     this.#options.signal.removeEventListener("abort", this.stop);
     this.stop();
+  }
+
+  /** When the next message is due. */
+  get #nextMs(): number {
+    const { rate } = this.#options;
+    return rate === undefined ? this.elapsedMs : this.#claimed * 1000 / rate;
   }
 
   #sleep(waitMs: number): Promise<void> {

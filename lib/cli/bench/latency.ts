@@ -4,50 +4,57 @@
  * @module
  */
 
+import type { Message } from "../../message.ts";
 import { together } from "./course.ts";
-import { type Figure, times } from "./figures.ts";
+import { type Figure, steadiness, times } from "./figures.ts";
 import { Histogram } from "./histogram.ts";
 import { Receivers } from "./receivers.ts";
 import type { Track } from "./track.ts";
 
-/** The smallest payload: a number that says which message it is. */
+/** The smallest payload: a number that says when the message should have been sent. */
 export const MIN_LATENCY_SIZE = 16;
 
 /**
- * Publishes at a steady rate. No publish waits for another one, so that a slow answer doesn't spare the server the next
- * message.
+ * Publishes at a steady rate, with a bounded number of publishes on their way. When all of them are waited for, the next
+ * message is late, and that counts: a slow answer spares the server nothing (no coordinated omission).
  */
 export async function benchLatency(track: Track): Promise<Figure[]> {
-  const { client, topic, course, clock, size } = track;
+  const { client, topic, course, connections, size } = track;
   const latencies = new Histogram();
-  const sentMs: number[] = [];
-  let end = 0;
+  let [sent, sendingMs, end] = [0, 0, 0];
   await using receivers = new Receivers(track, (message) => {
-    latencies.add(clock.now() - sentMs[Number(message.text().slice(0, MIN_LATENCY_SIZE))]!);
+    latencies.add(course.elapsedMs - timeOf(message));
     track.progress(receivers.received);
   });
   await receivers.ready();
   course.begin();
-  const onTheirWay = new Set<Promise<void>>();
+  // What was due until then and didn't go counts against the rate.
+  course.signal.addEventListener("abort", () => {
+    if (sent < course.count) sendingMs = course.elapsedMs;
+  });
   const publish = async () => {
-    while (await course.claim(1) > 0) {
-      const payload = String(sentMs.length).padStart(MIN_LATENCY_SIZE).padEnd(size, "x");
-      sentMs.push(clock.now());
-      const published = client.publish(topic, payload).then(({ id }) => {
-        end = Math.max(end, id + 1);
-        onTheirWay.delete(published);
-      });
-      onTheirWay.add(published);
-      published.catch(() => course.stop());
+    for (let dueMs = await course.claimOne(); dueMs !== undefined; dueMs = await course.claimOne()) {
+      sent++;
+      sendingMs = course.elapsedMs;
+      const { id } = await client.publish(topic, payloadOf(dueMs, size));
+      end = Math.max(end, id + 1);
     }
-    await Promise.all(onTheirWay);
   };
-  await together(course, [publish]);
+  await together(course, Array.from({ length: connections }, () => publish));
   await receivers.reach(end);
   return [
-    { name: "published", label: "published", value: sentMs.length, unit: "" },
+    ...steadiness(sent, sendingMs, course.rate),
     { name: "received", label: "received", value: receivers.received, unit: "" },
     { name: "missed", label: "missed", value: receivers.missed, unit: "" },
     ...times("latency", latencies),
   ];
+}
+
+/** A payload that says, in microseconds, when it should have been sent. */
+function payloadOf(dueMs: number, size: number): string {
+  return String(Math.round(dueMs * 1000)).padStart(MIN_LATENCY_SIZE).padEnd(size, "x");
+}
+
+function timeOf(message: Message): number {
+  return Number(message.text().slice(0, MIN_LATENCY_SIZE)) / 1000;
 }

@@ -20,22 +20,27 @@ const MAX_REFILL_BYTES = 512 * 1024;
 export async function benchPull(track: Track): Promise<Figure[]> {
   const { client, topic, course, clock, connections, batch, size } = track;
   const requests = new Histogram();
-  let [published, pulled] = [0, 0];
+  let [published, pulled, pulling] = [0, 0, connections];
   let bell = Promise.withResolvers<void>();
   const ahead = Math.max(1, Math.min(MAX_AHEAD, Math.floor(MAX_AHEAD_BYTES / (size + 1))));
   const refill = size === 0 ? 1 : Math.max(1, Math.min(MAX_REFILL, Math.floor(MAX_REFILL_BYTES / (size + 1))));
 
-  const fill = async () => {
-    while (!course.signal.aborted && published - pulled < ahead && published < course.count) {
+  const fill = async (isWanted: () => boolean) => {
+    while (isWanted() && published - pulled < ahead && published < course.count) {
       const count = Math.min(refill, course.count - published);
       published += (await client.publish(topic, payloadsOf(size, count))).count;
     }
   };
+  // To the end of the last pull: it would wait for messages else, and count as slow.
   const keepFilled = async () => {
-    while (!course.signal.aborted && published < course.count) {
+    while (pulling > 0 && published < course.count) {
       await bell.promise;
-      await fill();
+      await fill(() => pulling > 0);
     }
+  };
+  const ring = () => {
+    bell.resolve();
+    bell = Promise.withResolvers();
   };
   const pull = async () => {
     for (let count = await course.claim(batch); count > 0; count = await course.claim(batch)) {
@@ -47,14 +52,19 @@ export async function benchPull(track: Track): Promise<Figure[]> {
       course.giveBack(count - got);
       pulled += got;
       track.progress(pulled);
-      bell.resolve();
-      bell = Promise.withResolvers();
+      ring();
     }
-    course.stop();
   };
-  course.signal.addEventListener("abort", () => bell.resolve());
-  await fill();
+  const puller = async () => {
+    try {
+      await pull();
+    } finally {
+      pulling--;
+      ring();
+    }
+  };
+  await fill(() => !course.signal.aborted);
   course.begin();
-  await together(course, [keepFilled, ...Array.from({ length: connections }, () => pull)]);
+  await together(course, [keepFilled, ...Array.from({ length: connections }, () => puller)]);
   return [...throughput("pulled", pulled, course.elapsedMs, size), ...times("request", requests)];
 }

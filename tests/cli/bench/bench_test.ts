@@ -31,6 +31,16 @@ Deno.test("msgbus bench measures as many messages as asked for, and leaves nothi
   assertEquals((await msgbus(["topics"], { env })).stdout, "");
 });
 
+Deno.test("msgbus bench latency ends in time and says so when the rate can't be kept", async () => {
+  await using server = await startServer();
+  const args = ["bench", "latency", "--rate", "1000000", "--connections", "5", "--time", "300ms", "--json"];
+  const { code, stdout } = await msgbus(args, { env: { MSGBUS_URI: server.uri } });
+  const { connections, rate, rateKept, published, publishedPerSecond, received, missed } = JSON.parse(stdout);
+  assertEquals([code, connections, rate, rateKept], [0, 5, 1_000_000, false]);
+  assert(published > 0 && published < 300_000 && publishedPerSecond < 1_000_000);
+  assertEquals(received + missed, published);
+});
+
 Deno.test("msgbus bench prints a table, and a topic that was named stays", async () => {
   await using server = await startServer();
   const env = { MSGBUS_URI: server.uri };

@@ -1,4 +1,4 @@
-import { Course, type CourseOptions, together } from "../../../lib/cli/bench/course.ts";
+import { Course, type CourseOptions, TIMER_MS, together } from "../../../lib/cli/bench/course.ts";
 import { assertEquals, assertRejects, assertStrictEquals } from "../../deps.ts";
 import { TestClock } from "../../bus/test_clock.ts";
 
@@ -44,6 +44,20 @@ Deno.test("Course hands out messages at their rate, in the order in which they w
   clock.tick(10);
   await claims[1];
   assertEquals(got, [1, 2]);
+});
+
+Deno.test("Course.claimOne tells when each message should have gone, however late somebody asks", async () => {
+  const { course, clock } = courseOf({ rate: 100, count: 5 });
+  course.begin();
+  assertEquals(await course.claimOne(), 0);
+  const inTime = [course.claimOne(), course.claimOne()];
+  clock.tick(11); // a timer that is a little late
+  assertEquals(await inTime[0], 11);
+  clock.stall(15);
+  clock.tick(0);
+  assertEquals(await inTime[1], 20 + TIMER_MS);
+  clock.tick(24);
+  assertEquals([await course.claimOne(), await course.claimOne(), await course.claimOne()], [30, 40, undefined]);
 });
 
 Deno.test("Course ends at once when it is interrupted, those who wait included", async () => {

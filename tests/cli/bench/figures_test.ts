@@ -1,4 +1,4 @@
-import { formatJson, formatTable, throughput, times } from "../../../lib/cli/bench/figures.ts";
+import { formatJson, formatTable, steadiness, throughput, times } from "../../../lib/cli/bench/figures.ts";
 import { Histogram } from "../../../lib/cli/bench/histogram.ts";
 import { barOf, ProgressBar } from "../../../lib/cli/bench/progress_bar.ts";
 import { assert, assertEquals, fc } from "../../deps.ts";
@@ -54,6 +54,14 @@ Deno.test("figures are a table for people and one object for programs", () => {
   assertEquals(object.pulledPerSecond, 6172.5);
   assertEquals([object.size, object.pulledBytesPerSecond, object.maxMs], [1024, 6_172_500, 1500]);
   assertEquals(throughput("pulled", 0, 0, 1).map(({ value }) => value), [0, 0, 0]);
+});
+
+Deno.test("steadiness says when a rate could not be kept", () => {
+  const kept = [...steadiness(500, 5_002, 100), ...steadiness(20, 12, 5_000), ...steadiness(0, 0, 1)];
+  assertEquals(kept.filter(({ name }) => name === "rateKept").map(({ value }) => value), [true, true, true]);
+  const short = steadiness(16_600, 2_000, 10_000);
+  assertEquals(JSON.parse(formatJson(short)), { published: 16_600, publishedPerSecond: 8_300, rateKept: false });
+  assertEquals(formatTable(short).split("\n")[2], "rate kept           no: reached 8,300 of 10,000 messages/s");
 });
 
 Deno.test("barOf fills with the time and stays within its line", () => {

@@ -1,0 +1,72 @@
+/**
+ * Waiting at a server that may go away and come back meanwhile.
+ *
+ * @module
+ */
+
+import { Backoff, type ClientClock } from "../client/backoff.ts";
+import { BusError, type ErrorCode } from "../errors.ts";
+import type { Io } from "./io.ts";
+
+/** How long to try, and who is told. */
+export interface PersistOptions {
+  /** When the time is up, by the clock. */
+  readonly deadlineMs: number;
+  /** Gives up when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Where time and chance come from. */
+  readonly clock: ClientClock;
+  /** Where it is said that it tries again. */
+  readonly io: Pick<Io, "say">;
+}
+
+// What a server that restarts may answer, or not.
+const MAY_PASS: readonly ErrorCode[] = ["unreachable", "draining", "overloaded"];
+// The waits of a subscription.
+const MIN_WAIT_MS = 2_000;
+const MAX_WAIT_MS = 64_000;
+
+/**
+ * Makes an attempt with the time that is left. If the server can't be reached or is busy, makes another one after a
+ * while, the last one when the time is up. Resolves to `undefined` when it is told to give up.
+ *
+ * @throws {BusError} what the last attempt threw.
+ */
+export async function persist<T>(
+  attempt: (leftMs: number) => Promise<T>,
+  { deadlineMs, signal, clock, io }: PersistOptions,
+): Promise<T | undefined> {
+  const backoff = new Backoff({ minWaitMs: MIN_WAIT_MS, maxWaitMs: MAX_WAIT_MS, random: clock.random });
+  while (!signal?.aborted) {
+    const begunMs = clock.now();
+    try {
+      return await attempt(Math.max(0, deadlineMs - begunMs));
+    } catch (error) {
+      if (signal?.aborted) break;
+      const leftMs = deadlineMs - clock.now();
+      if (!(error instanceof BusError) || !MAY_PASS.includes(error.code) || leftMs <= 0) throw error;
+      // It was there.
+      if (clock.now() - begunMs >= MIN_WAIT_MS) backoff.reset();
+      const pauseMs = Math.min(backoff.next(), Math.ceil(leftMs));
+      io.say(`${error.message}; trying again in ${formatWait(pauseMs)}`);
+      await pause(pauseMs, clock, signal);
+    }
+  }
+  return undefined;
+}
+
+/** A wait in words, for example `1.3 s`. */
+export function formatWait(waitMs: number): string {
+  return `${(waitMs / 1000).toFixed(1)} s`;
+}
+
+/** Resolves after a while, or when the signal aborts. */
+async function pause(ms: number, clock: ClientClock, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.schedule(resolve, ms);
+  const wake = () => resolve();
+  signal?.addEventListener("abort", wake);
+  await promise;
+  signal?.removeEventListener("abort", wake);
+  cancel();
+}
