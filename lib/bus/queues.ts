@@ -85,17 +85,17 @@ export class Queues {
     return this.#take(name, ONE_MESSAGE).messages[0];
   }
 
-  /** See `MessageBus.pullBatch`. */
-  async pullBatch(name: string, options: PullBatchOptions): Promise<Batch> {
+  /** See `MessageBus.pullBatch`; `assertOpen` throws if the bus may not be used any more. */
+  async pullBatch(name: string, options: PullBatchOptions, assertOpen: () => void): Promise<Batch> {
+    assertOpen();
     const { waitMs = 0, signal } = options;
     signal?.throwIfAborted();
     // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
     const taken = waitMs > 0 && (this.#waiting.has(canonicalTopicName(name)) || !this.#hasNext(name))
       ? await this.#takeLater(name, options, { waitMs, signal })
       : this.#take(name, options);
-    const { messages, gap, noted } = taken;
-    if (noted !== undefined) await noted;
-    return { messages, gap };
+    if (taken.noted !== undefined) await taken.noted;
+    return taken;
   }
 
   /** See `MessageBus.browse`. */

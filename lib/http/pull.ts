@@ -43,9 +43,9 @@ export interface BrowseRequest extends PullRequest {
 /** Takes the next messages and answers with them. */
 export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
   const { limit, raw, waitMs, signal } = request;
-  const batch = await unlessGone(bus.pullBatch(topic, { limit: limit ?? 1, waitMs, signal }), signal);
-  const { messages, gap }: Batch = batch ?? { messages: [] };
-  const headers = gapHeaders(gap);
+  const pulled = bus.pullBatch(topic, { limit: limit ?? 1, waitMs, signal });
+  const { messages, gap }: Batch = await (waitMs === 0 ? pulled : unlessGone(pulled, signal)) ?? { messages: [] };
+  const headers = gap === undefined ? {} : gapHeaders(gap);
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
   if (limit === undefined) return jsonResponse(200, encodeEnvelope(messages[0]!), headers);
