@@ -60,3 +60,28 @@ Deno.test("docs/operations.md lists each metric as /metrics does, in the same or
     }),
   );
 });
+
+/** The anchors of a page: its headings as links write them. */
+function anchorsOf(page: string): string[] {
+  const headings = page.split("\n").filter((line) => /^#{1,6} /.test(line)).map((line) => line.replace(/^#+ /, ""));
+  return headings.map((heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} -]/gu, "").replaceAll(" ", "-"));
+}
+
+Deno.test("links between the pages of the documentation lead somewhere", async () => {
+  const names = Array.from(Deno.readDirSync(new URL("../docs/", import.meta.url)), ({ name }) => `docs/${name}`);
+  const pages = new Map<string, string>();
+  for (const path of ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...names]) pages.set(path, await read(path));
+  const dead: string[] = [];
+  for (const [path, page] of pages) {
+    for (const [, target, anchor] of page.matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+      const to = target === "" ? path : new URL(target!, `file:///${path}`).pathname.slice(1);
+      const found = pages.get(to);
+      if (
+        to.endsWith(".md") ? found === undefined || (anchor !== undefined && !anchorsOf(found).includes(anchor)) : false
+      ) {
+        dead.push(`${path}: ${target}#${anchor}`);
+      }
+    }
+  }
+  assertEquals(dead, []);
+});
