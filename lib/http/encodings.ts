@@ -11,6 +11,7 @@ import type { ControlEvent } from "../event.ts";
 import { encodeEnvelope } from "../wire/json.ts";
 import { encodeEvent, encodeLines } from "../wire/ndjson.ts";
 import { encodeSse, encodeSseEvent } from "../wire/sse.ts";
+import type { TurnBudget } from "./turn_budget.ts";
 
 /** Makes something of what subscriptions read; of runs only once. */
 export interface Encoding<T> {
@@ -30,9 +31,15 @@ const encoder = new TextEncoder();
 /** Plain WebSocket frames: one envelope each, nothing for events. */
 export class PlainFrames implements Encoding<readonly string[]> {
   readonly #known = new WeakMap<Run, readonly string[]>();
+  readonly #budget: TurnBudget;
+
+  /** Makes them at the expense of a budget. */
+  constructor(budget: TurnBudget) {
+    this.#budget = budget;
+  }
 
   ofRun(run: Run): readonly string[] {
-    return remembered(this.#known, run, () => run.messages.map(encodeEnvelope));
+    return remembered(this.#known, run, () => run.messages.map(encodeEnvelope), this.#budget);
   }
 
   ofEvent(): readonly string[] {
@@ -43,9 +50,15 @@ export class PlainFrames implements Encoding<readonly string[]> {
 /** Lines of NDJSON as text. */
 export class TextLines implements Encoding<string> {
   readonly #known = new WeakMap<Run, string>();
+  readonly #budget: TurnBudget;
+
+  /** Makes them at the expense of a budget. */
+  constructor(budget: TurnBudget) {
+    this.#budget = budget;
+  }
 
   ofRun(run: Run): string {
-    return remembered(this.#known, run, () => encodeLines(run.messages));
+    return remembered(this.#known, run, () => encodeLines(run.messages), this.#budget);
   }
 
   ofEvent(event: ControlEvent): string {
@@ -77,6 +90,12 @@ export class ServerSentEvents implements Encoding<Uint8Array> {
   readonly #known = new WeakMap<Run, Uint8Array>();
   /** Apart, because the ids of subscriptions to several topics are times. */
   readonly #knownOfSeveral = new WeakMap<Run, Uint8Array>();
+  readonly #budget: TurnBudget;
+
+  /** Makes them at the expense of a budget. */
+  constructor(budget: TurnBudget) {
+    this.#budget = budget;
+  }
 
   ofRun(run: Run, subscription: Subscription): Uint8Array {
     const known = subscription.several ? this.#knownOfSeveral : this.#known;
@@ -84,7 +103,7 @@ export class ServerSentEvents implements Encoding<Uint8Array> {
       let events = "";
       for (const message of run.messages) events += encodeSse(message, subscription.cursorOf(message));
       return encoder.encode(events);
-    });
+    }, this.#budget);
   }
 
   ofEvent(event: ControlEvent): Uint8Array {
@@ -92,8 +111,11 @@ export class ServerSentEvents implements Encoding<Uint8Array> {
   }
 }
 
-function remembered<T>(known: WeakMap<Run, T>, run: Run, make: () => T): T {
+function remembered<T>(known: WeakMap<Run, T>, run: Run, make: () => T, budget?: TurnBudget): T {
   let made = known.get(run);
-  if (made === undefined) known.set(run, made = make());
+  if (made === undefined) {
+    known.set(run, made = make());
+    budget?.spend(run.bytes);
+  }
   return made;
 }

@@ -31,6 +31,7 @@ import {
   textResponse,
 } from "./respond.ts";
 import { parametersOf, patternOf, type Target, targetOf, TopicNames } from "./target.ts";
+import { TurnBudget } from "./turn_budget.ts";
 import { deleteTopic, describeTopic, listTopics } from "./topics.ts";
 
 /** How to serve a bus; everything has a default. */
@@ -116,7 +117,8 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   const exposure = new Exposure(options);
   const names = new TopicNames();
   const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, clock = systemClock } = options;
-  const push = { stallMs, clock, lines: new TextLines() };
+  const budget = new TurnBudget(clock);
+  const push = { stallMs, clock, budget, lines: new TextLines(budget) };
   const sockets = new SocketPush(bus, push);
   const streams = new StreamPush(bus, push);
 

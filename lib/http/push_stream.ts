@@ -13,6 +13,7 @@ import { encodeRetry, EVENT_STREAM } from "../wire/sse.ts";
 import { ByteLines, encode, type Encoding, ServerSentEvents, type TextLines } from "./encodings.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { addStandardHeaders } from "./respond.ts";
+import type { TurnBudget } from "./turn_budget.ts";
 
 /** How messages are written into a stream. */
 export type StreamFormat = "sse" | "ndjson";
@@ -49,6 +50,8 @@ export interface StreamPushOptions {
   readonly clock: Clock;
   /** Lines of NDJSON, which are the same in every format that has them. */
   readonly lines: TextLines;
+  /** What all readers together may encode in a turn. */
+  readonly budget: TurnBudget;
 }
 
 /** What a stream breaks off with whose reader has stalled. `Deno.serve` tells its `onError` when the client notices. */
@@ -67,17 +70,19 @@ export class StreamPush {
   readonly #bus: MessageBus;
   readonly #stallMs: number;
   readonly #keepAlive: KeepAlive;
+  readonly #budget: TurnBudget;
   readonly #formats: Record<StreamFormat, Format>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock, lines }: StreamPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines, budget }: StreamPushOptions) {
     this.#bus = bus;
     this.#stallMs = stallMs;
     this.#keepAlive = new KeepAlive(clock);
+    this.#budget = budget;
     this.#formats = {
       sse: {
         contentType: EVENT_STREAM,
-        encoding: new ServerSentEvents(),
+        encoding: new ServerSentEvents(budget),
         keepAlive: encoder.encode(":\n\n"),
         greeting: () => encoder.encode(encodeRetry(randomBetween(MIN_RETRY_MS, MAX_RETRY_MS))),
       },
@@ -100,6 +105,7 @@ export class StreamPush {
     const reader = new StreamReader(this.#bus, topics, this.#formats[format], this.#keepAlive, {
       ...options,
       stallMs: this.#stallMs,
+      budget: this.#budget,
     });
     const response = new Response(reader.stream, { headers: { "content-type": contentType } });
     addStandardHeaders(response.headers);
@@ -115,18 +121,22 @@ class StreamReader {
   readonly #format: Format;
   readonly #subscription: Subscription;
   readonly #leaveKeepAlive: () => void;
+  readonly #budget: TurnBudget;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
-  /** Whether there may be something that the stream had no room for. */
+  /** Whether there may be something that the stream had no room for, or the turn no time. */
   #behind = false;
+  /** Whether it waits for another turn. */
+  #waits = false;
 
   constructor(
     bus: MessageBus,
     topics: string,
     format: Format,
     keepAlive: KeepAlive,
-    options: ReaderOptions & { stallMs: number },
+    { budget, ...options }: ReaderOptions & { stallMs: number; budget: TurnBudget },
   ) {
     this.#format = format;
+    this.#budget = budget;
     this.#subscription = bus.subscribe(topics, {
       ...options,
       onReady: () => this.#send(),
@@ -139,7 +149,7 @@ class StreamReader {
         if (greeting !== undefined) controller.enqueue(greeting);
       },
       pull: () => {
-        if (this.#behind) this.#send();
+        if (this.#behind && !this.#waits) this.#send();
       },
       cancel: () => this.#subscription.close(),
     }, new ByteLengthQueuingStrategy({ highWaterMark: MAX_BUFFERED_BYTES }));
@@ -150,14 +160,25 @@ class StreamReader {
   #send(): void {
     const controller = this.#controller;
     while (controller.desiredSize! > 0) {
+      // Who is behind gives way; who had read everything is told of what is new at once.
+      if (this.#behind && this.#budget.isSpent) return this.#wait();
       const chunk = this.#nextChunk();
       if (chunk === undefined) {
         this.#behind = false;
         return;
       }
       controller.enqueue(chunk);
+      this.#behind = true;
     }
     this.#behind = true;
+  }
+
+  #wait(): void {
+    this.#waits = true;
+    this.#budget.wait(() => {
+      this.#waits = false;
+      this.#send();
+    });
   }
 
   #nextChunk(): Uint8Array | undefined {

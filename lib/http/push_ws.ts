@@ -10,6 +10,7 @@ import type { EndReason, Subscription } from "../bus/subscription.ts";
 import type { Since } from "../wire/since.ts";
 import { encode, PlainFrames, type TextLines } from "./encodings.ts";
 import type { FrameFormat } from "./handshake.ts";
+import type { TurnBudget } from "./turn_budget.ts";
 
 const CLOSE = {
   closed: { code: 1000, reason: "closed" },
@@ -38,6 +39,8 @@ export interface SocketPushOptions {
   readonly clock: Clock;
   /** Lines of NDJSON, which are the same in every format that has them. */
   readonly lines: TextLines;
+  /** What all readers together may encode in a turn. */
+  readonly budget: TurnBudget;
 }
 
 /** Where a reader begins, what it is called and what it reads. */
@@ -55,14 +58,16 @@ export class SocketPush {
   readonly #bus: MessageBus;
   readonly #clock: Clock;
   readonly #stallMs: number;
+  readonly #budget: TurnBudget;
   readonly #senders: Record<FrameFormat, Sender>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock, lines }: SocketPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines, budget }: SocketPushOptions) {
     this.#bus = bus;
     this.#clock = clock;
     this.#stallMs = stallMs;
-    this.#senders = { plain: new PlainSender(), ndjson: new LineSender(lines) };
+    this.#budget = budget;
+    this.#senders = { plain: new PlainSender(budget), ndjson: new LineSender(lines) };
   }
 
   /**
@@ -73,7 +78,14 @@ export class SocketPush {
    */
   subscribe(topics: string, { since, label, frames }: SocketReaderOptions): SocketReader {
     const sender = this.#senders[frames];
-    return new SocketReader(this.#bus, topics, { since, label, stallMs: this.#stallMs, sender, clock: this.#clock });
+    return new SocketReader(this.#bus, topics, {
+      since,
+      label,
+      stallMs: this.#stallMs,
+      sender,
+      clock: this.#clock,
+      budget: this.#budget,
+    });
   }
 }
 
@@ -87,7 +99,11 @@ interface Sender {
 
 /** One frame a message. */
 class PlainSender implements Sender {
-  readonly #frames = new PlainFrames();
+  readonly #frames: PlainFrames;
+
+  constructor(budget: TurnBudget) {
+    this.#frames = new PlainFrames(budget);
+  }
 
   send(socket: WebSocket, subscription: Subscription, maxBytes: number): boolean | "full" {
     const delivery = subscription.read({ maxBytes });
@@ -136,12 +152,14 @@ interface ReaderParts {
   readonly stallMs: number;
   readonly sender: Sender;
   readonly clock: Clock;
+  readonly budget: TurnBudget;
 }
 
 /** A subscription and the socket that reads it, from before the handshake is answered to the end of either. */
 export class SocketReader {
   readonly #clock: Clock;
   readonly #sender: Sender;
+  readonly #budget: TurnBudget;
   readonly #maxMessageBytes: number;
   readonly #subscription: Subscription;
   #socket: WebSocket | undefined;
@@ -149,10 +167,13 @@ export class SocketReader {
   /** Cancels what waits for a time: the deadline to open, later the next try to send. */
   #cancel: (() => void) | undefined;
   #retryMs = MIN_RETRY_MS;
+  /** Whether there may be something that it has not read. */
+  #behind = false;
 
   /** Subscribes. */
-  constructor(bus: MessageBus, topics: string, { clock, sender, ...options }: ReaderParts) {
+  constructor(bus: MessageBus, topics: string, { clock, sender, budget, ...options }: ReaderParts) {
     this.#clock = clock;
+    this.#budget = budget;
     this.#sender = sender;
     this.#maxMessageBytes = bus.limits.maxPayloadBytes;
     this.#subscription = bus.subscribe(topics, {
@@ -198,14 +219,19 @@ export class SocketReader {
   #send(): void {
     const socket = this.#socket;
     if (socket?.readyState !== WebSocket.OPEN) return;
-    for (;;) {
+    for (;; this.#behind = true) {
+      // Who is behind gives way; who had read everything is told of what is new at once.
+      if (this.#behind && this.#budget.isSpent) return this.#budget.wait(() => this.#send());
       const buffered = socket.bufferedAmount;
       // Not read on for less: it would be told of a gap each time the log moves on.
       if (buffered > MAX_BUFFERED_BYTES - BURST_BYTES) return this.#retry();
       // A message larger than the buffer may have it for itself.
       const maxBytes = buffered === 0 ? Infinity : MAX_BUFFERED_BYTES - buffered;
       const more = this.#sender.send(socket, this.#subscription, maxBytes);
-      if (more === false) return;
+      if (more === false) {
+        this.#behind = false;
+        return;
+      }
       if (more === "full") return this.#retry();
       this.#retryMs = MIN_RETRY_MS;
     }
@@ -217,6 +243,7 @@ export class SocketReader {
   }
 
   #retry(): void {
+    this.#behind = true;
     this.#cancel?.();
     this.#cancel = this.#clock.schedule(() => {
       this.#cancel = undefined;

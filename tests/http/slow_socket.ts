@@ -10,6 +10,7 @@ import type { EndReason } from "../../lib/bus/subscription.ts";
 import { TextLines } from "../../lib/http/encodings.ts";
 import type { FrameFormat } from "../../lib/http/handshake.ts";
 import { SocketPush } from "../../lib/http/push_ws.ts";
+import { TurnBudget } from "../../lib/http/turn_budget.ts";
 import type { Since } from "../../lib/wire/since.ts";
 import { TestClock } from "../bus/test_clock.ts";
 
@@ -76,7 +77,8 @@ export function slowReader(
     observer: { unsubscribed: (_subscription, reason) => void ended.push(reason) },
     ...busOptions,
   });
-  const push = new SocketPush(bus, { stallMs, clock, lines: new TextLines() });
+  const budget = new TurnBudget(clock);
+  const push = new SocketPush(bus, { stallMs, clock, budget, lines: new TextLines(budget) });
   const socket = new SlowSocket();
   push.subscribe("t", { since, label: "", frames }).serve(socket as unknown as WebSocket);
   socket.dispatchEvent(new Event("open"));

@@ -30,6 +30,7 @@ for (const frames of ["plain", "ndjson"] as const) {
     assertEquals(idsOf(reader), [0]);
     while (idsOf(reader).length < 9) {
       reader.socket.read();
+      reader.clock.flush();
       reader.clock.tick(256);
     }
     assertEquals(idsOf(reader), range(0, 9));
@@ -44,10 +45,12 @@ for (const frames of ["plain", "ndjson"] as const) {
     reader.clock.tick(10_000);
     while (idsOf(reader).length < 200) {
       reader.socket.read(1);
+      reader.clock.flush();
       reader.clock.tick(256);
     }
     assertEquals(idsOf(reader), range(0, 200));
     reader.socket.read();
+    reader.clock.flush();
     publish(reader, 1, 10);
     reader.clock.tick(256);
     assertEquals(idsOf(reader), range(0, 201));
@@ -59,8 +62,10 @@ for (const frames of ["plain", "ndjson"] as const) {
     reader.clock.tick(10_000);
     const before = idsOf(reader).length;
     reader.socket.read();
+    reader.clock.flush();
     reader.clock.tick(256);
     reader.socket.read();
+    reader.clock.flush();
     reader.clock.tick(256);
     assertEquals(idsOf(reader), [...range(0, before), ...range(190, 200)]);
     const gaps = reader.socket.said.filter(({ event }) => event === "gap");
@@ -77,6 +82,7 @@ for (const frames of ["plain", "ndjson"] as const) {
     reader.clock.tick(2_000);
     assertEquals(triesOf(reader).slice(0, 10), [2, 4, 8, 16, 32, 64, 128, 256, 256, 256]);
     reader.socket.read();
+    reader.clock.flush();
     reader.clock.delays.length = 0;
     reader.clock.tick(2_000);
     assertEquals(triesOf(reader).slice(0, 9), [2, 4, 8, 16, 32, 64, 128, 256, 256]);
@@ -100,6 +106,7 @@ for (const frames of ["plain", "ndjson"] as const) {
     while (idsOf(reader).length < 50) {
       reader.clock.tick(44_000);
       reader.socket.read();
+      reader.clock.flush();
       reader.clock.tick(256);
     }
     assertEquals([reader.ended, idsOf(reader)], [[], range(0, 50)]);
@@ -109,6 +116,7 @@ for (const frames of ["plain", "ndjson"] as const) {
     await using reader = slowReader(frames, { stallMs: 60_000 });
     publish(reader, 1, 10);
     reader.socket.read();
+    reader.clock.flush();
     reader.clock.tick(24 * 3_600_000);
     assertEquals(reader.ended, []);
   });
