@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Backoff, type ClientClock } from "../client/backoff.ts";
+import { Backoff, type ClientClock, DEFAULT_WAITS, pause } from "../client/backoff.ts";
 import { BusError, type ErrorCode } from "../errors.ts";
 import type { Io } from "./io.ts";
 
@@ -22,9 +22,6 @@ export interface PersistOptions {
 
 // What a server that restarts may answer, or not.
 const MAY_PASS: readonly ErrorCode[] = ["unreachable", "draining", "overloaded"];
-// The waits of a subscription.
-const MIN_WAIT_MS = 2_000;
-const MAX_WAIT_MS = 64_000;
 
 /**
  * Makes an attempt with the time that is left. If the server can't be reached or is busy, makes another one after a
@@ -36,7 +33,7 @@ export async function persist<T>(
   attempt: (leftMs: number) => Promise<T>,
   { deadlineMs, signal, clock, io }: PersistOptions,
 ): Promise<T | undefined> {
-  const backoff = new Backoff({ minWaitMs: MIN_WAIT_MS, maxWaitMs: MAX_WAIT_MS, random: clock.random });
+  const backoff = new Backoff({ ...DEFAULT_WAITS, random: clock.random });
   while (!signal?.aborted) {
     const begunMs = clock.now();
     try {
@@ -46,10 +43,10 @@ export async function persist<T>(
       const leftMs = deadlineMs - clock.now();
       if (!(error instanceof BusError) || !MAY_PASS.includes(error.code) || leftMs <= 0) throw error;
       // It was there.
-      if (clock.now() - begunMs >= MIN_WAIT_MS) backoff.reset();
+      if (clock.now() - begunMs >= DEFAULT_WAITS.minWaitMs) backoff.reset();
       const pauseMs = Math.min(backoff.next(), Math.ceil(leftMs));
       io.say(`${error.message}; trying again in ${formatWait(pauseMs)}`);
-      await pause(pauseMs, clock, signal);
+      await pause(clock, pauseMs, signal);
     }
   }
   return undefined;
@@ -58,15 +55,4 @@ export async function persist<T>(
 /** A wait in words, for example `1.3 s`. */
 export function formatWait(waitMs: number): string {
   return `${(waitMs / 1000).toFixed(1)} s`;
-}
-
-/** Resolves after a while, or when the signal aborts. */
-async function pause(ms: number, clock: ClientClock, signal: AbortSignal | undefined): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const cancel = clock.schedule(resolve, ms);
-  const wake = () => resolve();
-  signal?.addEventListener("abort", wake);
-  await promise;
-  signal?.removeEventListener("abort", wake);
-  cancel();
 }

@@ -24,6 +24,22 @@ export const machineClock: ClientClock = {
   },
 };
 
+/** The shortest and the longest wait of who says nothing else, in milliseconds: those of the original. */
+export const DEFAULT_WAITS = { minWaitMs: 2_000, maxWaitMs: 64_000 } as const;
+
+/** Resolves after a while, or when the signal aborts. */
+export function pause(clock: ClientClock, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const wake = () => {
+    cancel();
+    signal?.removeEventListener("abort", wake);
+    resolve();
+  };
+  const cancel = clock.schedule(wake, waitMs);
+  signal?.addEventListener("abort", wake);
+  return promise;
+}
+
 /** The shortest and the longest wait, and chance. */
 export interface BackoffOptions {
   /** The first wait, in milliseconds. */

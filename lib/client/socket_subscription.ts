@@ -8,7 +8,7 @@ import { BusError } from "../errors.ts";
 import type { ControlEvent } from "../event.ts";
 import { Message } from "../message.ts";
 import type { Pattern } from "./address.ts";
-import { Backoff, type ClientClock, machineClock } from "./backoff.ts";
+import { Backoff, type ClientClock, DEFAULT_WAITS, machineClock, pause } from "./backoff.ts";
 import { connect, type Ending } from "./connection.ts";
 import { closedBy, unreachable } from "./failure.ts";
 import { Inbox } from "./inbox.ts";
@@ -141,7 +141,8 @@ export class SocketSubscription implements ClientSubscription {
 
   /** Holds a connection until the end. */
   async #run(): Promise<void> {
-    const { minWaitMs = 2_000, maxWaitMs = 64_000, reconnect = true, onReconnect } = this.#options;
+    const { minWaitMs = DEFAULT_WAITS.minWaitMs, maxWaitMs = DEFAULT_WAITS.maxWaitMs } = this.#options;
+    const { reconnect = true, onReconnect } = this.#options;
     const backoff = new Backoff({ minWaitMs, maxWaitMs, random: () => this.#clock.random() });
     let protocols = PROTOCOLS;
     try {
@@ -163,7 +164,7 @@ export class SocketSubscription implements ClientSubscription {
           if (this.#hasWorked(ending, minWaitMs)) backoff.reset();
           const waitMs = backoff.next();
           onReconnect?.({ reason: error, waitMs });
-          await this.#sleep(waitMs);
+          await pause(this.#clock, waitMs, this.#stop.signal);
         }
       }
     } catch (error) {
@@ -248,18 +249,5 @@ export class SocketSubscription implements ClientSubscription {
     if (this.#waiting > 0 && this.#inbox.size === 0) return;
     await new Promise<void>((resolve) => this.#onDrained = resolve);
     this.#onDrained = undefined;
-  }
-
-  #sleep(waitMs: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const { signal } = this.#stop;
-    const wake = () => {
-      cancel();
-      signal.removeEventListener("abort", wake);
-      resolve();
-    };
-    const cancel = this.#clock.schedule(wake, waitMs);
-    signal.addEventListener("abort", wake);
-    return promise;
   }
 }
