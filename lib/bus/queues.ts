@@ -94,8 +94,9 @@ export class Queues {
     const taken = waitMs > 0 && (this.#waiting.has(canonicalTopicName(name)) || !this.#hasNext(name))
       ? await this.#takeLater(name, options, { waitMs, signal })
       : this.#take(name, options);
-    if (taken.noted !== undefined) await taken.noted;
-    return taken;
+    const { messages, gap, noted } = taken;
+    if (noted !== undefined) await noted;
+    return { messages, gap };
   }
 
   /** See `MessageBus.browse`. */
