@@ -49,19 +49,6 @@ export function hasWildcard(item: string): boolean {
   return item.includes("*");
 }
 
-/** Whether one item of a {@linkcode TopicPattern} means the topic of this canonical name. Takes time in proportion to both. */
-export function matchesItem(item: string, name: string): boolean {
-  if (!hasWildcard(item)) return item === name;
-  const wanted = item.split("/");
-  const segments = name.split("/");
-  const deep = wanted.at(-1) === "**";
-  if (deep ? segments.length < wanted.length : segments.length !== wanted.length) return false;
-  return segments.every((segment, at) => {
-    const want = wanted[Math.min(at, wanted.length - 1)]!;
-    return want === "*" || want === "**" ? !segment.startsWith("-") : segment === want;
-  });
-}
-
 function canonicalItem(item: string): string {
   if (!hasWildcard(item)) return canonicalTopicName(item);
   const segments = item.split("/");

@@ -1,4 +1,5 @@
-import { hasWildcard, matchesItem, MAX_LISTED_TOPICS, parseTopicPattern } from "../lib/topic_pattern.ts";
+import { hasWildcard, MAX_LISTED_TOPICS, parseTopicPattern } from "../lib/topic_pattern.ts";
+import { matchesItem } from "./matches_item.ts";
 import { BusError } from "../lib/errors.ts";
 import { codeOf } from "./bus/error_code.ts";
 import { assertEquals, assertStringIncludes, assertThrows, fc } from "./deps.ts";

@@ -1,5 +1,5 @@
 import { PatternTree } from "../../lib/bus/pattern_tree.ts";
-import { matchesItem } from "../../lib/topic_pattern.ts";
+import { matchesItem } from "../matches_item.ts";
 import { assert, assertEquals, assertNotEquals, fc } from "../deps.ts";
 
 const segment = fc.constantFrom("a", "b", "-x", "__proto__");

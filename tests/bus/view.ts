@@ -10,7 +10,7 @@ import type { DropReason, Observer } from "../../lib/bus/observer.ts";
 import type { EndReason, Subscription } from "../../lib/bus/subscription.ts";
 import type { ControlEvent, Gap } from "../../lib/event.ts";
 import type { Message } from "../../lib/message.ts";
-import { matchesItem } from "../../lib/topic_pattern.ts";
+import { matchesItem } from "../matches_item.ts";
 import { parseSince, type Since } from "../../lib/wire/since.ts";
 import { assert, assertEquals } from "../deps.ts";
 
