@@ -5,6 +5,7 @@
  */
 
 import { BusError, escapeControls } from "../errors.ts";
+import { concat } from "../wire/concat.ts";
 
 /** The world of a command; tests bring their own. */
 export interface Io {
@@ -66,17 +67,6 @@ export async function readAll(io: Io, maxBytes: number): Promise<Uint8Array> {
     chunks.push(chunk);
   }
   return concat(chunks);
-}
-
-/** Puts pieces together. */
-export function concat(chunks: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
 }
 
 // A second signal of the same kind would otherwise end the program with these, too.

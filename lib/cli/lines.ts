@@ -5,7 +5,7 @@
  */
 
 import { BusError } from "../errors.ts";
-import { concat } from "./io.ts";
+import { concat } from "../wire/concat.ts";
 
 /** The longest line, and the largest standard input, that is read into one message. No server takes more. */
 export const MAX_LINE_BYTES = 64 * 1024 ** 2;

@@ -11,7 +11,7 @@ import { assertPublishable, isEndpoint } from "../topic_name.ts";
 import { VERSION } from "../version.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
 import { TextLines } from "./encodings.ts";
-import { checkHandshake, chooseProtocol } from "./handshake.ts";
+import { checkHandshake, chooseProtocol, upgrade } from "./handshake.ts";
 import { type Head, lists, readHead, type Route } from "./head.ts";
 import { publish } from "./publish.ts";
 import { SocketPublisher } from "./publish_ws.ts";
@@ -21,7 +21,6 @@ import { SocketPush } from "./push_ws.ts";
 import { type ReadRequest, readRequestOf } from "./read.ts";
 import { Refusal } from "./refusal.ts";
 import {
-  addStandardHeaders,
   emptyResponse,
   errorResponse,
   jsonResponse,
@@ -98,7 +97,6 @@ const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
 /** What a path has that asks for several topics: a comma or a star, percent-encoded or not. */
 const SEVERAL = /[*,]|%2[AaCc]/;
 const DEFAULT_STALL_TIMEOUT_MS = 60_000;
-const IDLE_TIMEOUT_SECONDS = 30;
 
 /**
  * Makes the handler that serves `bus` over HTTP. When the client of a stream that was detached because it read nothing
@@ -141,7 +139,8 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     const isSocket = lists(head.upgrade, "websocket");
     if (isSocket && method !== "GET") throw notAllowed(method, "a WebSocket", "GET");
     if (target.path === "/" && !isSocket) return atRoot(method, head, target);
-    if (method === "GET" && (isSocket || SEVERAL.test(target.path))) return read(request, head, target, info);
+    const several = SEVERAL.test(target.path);
+    if (method === "GET" && (isSocket || several)) return read(request, head, target, info, several);
     const name = names.of(target.path);
     // Publishing there is refused with all of the server's own names.
     if (isEndpoint(name) && method !== "PUT" && method !== "POST") return atEndpoint(method, name, head, target);
@@ -151,7 +150,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
         head.route = "publish";
         return publish(bus, name, request, head, target.query);
       case "GET":
-        return read(request, head, target, info);
+        return read(request, head, target, info, several);
     }
     parametersOf(target.query, []);
     switch (method) {
@@ -175,10 +174,11 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     head: Head,
     { path, query }: Target,
     info: Deno.ServeHandlerInfo<Deno.Addr>,
+    several: boolean,
   ): Response | Promise<Response> {
     const asked = readRequestOf(head, query, clock);
     head.route = ROUTES[asked.kind];
-    if ((asked.kind === "pull" || asked.kind === "browse") && SEVERAL.test(path)) {
+    if (several && (asked.kind === "pull" || asked.kind === "browse")) {
       const hint = "lists and wildcards can only be subscribed to: add format=ndjson or format=sse";
       throw new BusError("bad_topic", `Bad topic name ${quote(path)}: ${hint}`);
     }
@@ -297,26 +297,6 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
 
 function notAllowed(method: string, what: string, allowed = TOPIC_METHODS): Refusal {
   return new Refusal("method_not_allowed", `Method ${method} is not allowed on ${what}`, { "allow": allowed });
-}
-
-/** Makes a WebSocket of a request. */
-function upgrade(
-  request: Request,
-  protocol: string | undefined,
-  serve: (socket: WebSocket) => void,
-  leave?: () => void,
-): Response {
-  try {
-    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: IDLE_TIMEOUT_SECONDS });
-    serve(socket);
-    // Not by the platform's option, which does not find a protocol in a list without spaces.
-    if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
-    addStandardHeaders(response.headers);
-    return response;
-  } catch (cause) {
-    leave?.();
-    throw new BusError("bad_request", "Cannot upgrade to a WebSocket", { cause });
-  }
 }
 
 function addressOf(info: Deno.ServeHandlerInfo<Deno.Addr>): string {

@@ -7,6 +7,9 @@
 import { BusError, quote } from "../errors.ts";
 import { type Head, listOf, lists } from "./head.ts";
 import { Refusal } from "./refusal.ts";
+import { addStandardHeaders } from "./respond.ts";
+
+const IDLE_TIMEOUT_SECONDS = 30;
 
 /** The subprotocol with which every frame is one envelope; the same happens without a subprotocol. */
 export const PLAIN_SUBPROTOCOL = "msgbus";
@@ -62,4 +65,28 @@ export function chooseProtocol(head: Head, frames: string | undefined): ChosenPr
     );
   }
   return { protocol: offered.length > 0 ? PLAIN_SUBPROTOCOL : undefined, frames: frames ?? "plain" };
+}
+
+/**
+ * Makes a WebSocket of a request, which `serve` takes; `leave` is called if that can't be done.
+ *
+ * @throws {BusError} `bad_request`.
+ */
+export function upgrade(
+  request: Request,
+  protocol: string | undefined,
+  serve: (socket: WebSocket) => void,
+  leave?: () => void,
+): Response {
+  try {
+    const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: IDLE_TIMEOUT_SECONDS });
+    serve(socket);
+    // Not by the platform's option, which does not find a protocol in a list without spaces.
+    if (protocol !== undefined) response.headers.set("sec-websocket-protocol", protocol);
+    addStandardHeaders(response.headers);
+    return response;
+  } catch (cause) {
+    leave?.();
+    throw new BusError("bad_request", "Cannot upgrade to a WebSocket", { cause });
+  }
 }

@@ -5,11 +5,10 @@
  */
 
 import type { Clock } from "../bus/clock.ts";
+import { Retry } from "./retry.ts";
 
 // What the platform queues costs more than its bytes, and can't be taken back.
 const MAX_BUFFERED_BYTES = 64 * 1024;
-const MIN_RETRY_MS = 2;
-const MAX_RETRY_MS = 256;
 
 /** What an {@linkcode Outbox} works with. */
 export interface OutboxOptions {
@@ -27,8 +26,7 @@ export class Outbox {
   readonly #options: OutboxOptions;
   #frames: string[] = [];
   #length = 0;
-  #cancel: (() => void) | undefined;
-  #retryMs = MIN_RETRY_MS;
+  readonly #retry: Retry;
   /** When the socket last took something. */
   #movedMs = 0;
 
@@ -36,6 +34,7 @@ export class Outbox {
   constructor(socket: WebSocket, options: OutboxOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#retry = new Retry(options.clock, () => this.#send());
   }
 
   /** How many characters wait. */
@@ -48,7 +47,7 @@ export class Outbox {
     if (this.#frames.length === 0) this.#movedMs = this.#options.clock.now();
     this.#frames.push(frame);
     this.#length += frame.length;
-    if (this.#cancel === undefined) this.#send();
+    if (!this.#retry.isPending) this.#send();
   }
 
   /** Hands over all that waits, whether or not there is room. */
@@ -60,8 +59,7 @@ export class Outbox {
 
   /** Sends nothing any more by itself. */
   stop(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
+    this.#retry.cancel();
   }
 
   #send(): void {
@@ -74,15 +72,10 @@ export class Outbox {
     if (sent > 0) {
       this.#frames = this.#frames.slice(sent);
       this.#movedMs = clock.now();
-      this.#retryMs = MIN_RETRY_MS;
+      this.#retry.reset();
     } else if (clock.now() - this.#movedMs >= stallMs) {
       return onStalled();
     }
-    if (this.#frames.length === 0) return;
-    this.#cancel = clock.schedule(() => {
-      this.#cancel = undefined;
-      this.#send();
-    }, this.#retryMs);
-    this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);
+    if (this.#frames.length > 0) this.#retry.again();
   }
 }

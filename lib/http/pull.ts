@@ -14,7 +14,7 @@ import { encodeEnvelope, NEVER } from "../wire/json.ts";
 import { encodeLines, NDJSON } from "../wire/ndjson.ts";
 import type { Since } from "../wire/since.ts";
 import { Refusal } from "./refusal.ts";
-import { addStandardHeaders, type HeaderRecord, jsonResponse, respond, TEXT } from "./respond.ts";
+import { type HeaderRecord, jsonResponse, respond, TEXT } from "./respond.ts";
 
 const MAX_WHOLE_BYTES = 256 * 1024;
 const CHUNK_BYTES = 64 * 1024;
@@ -82,10 +82,7 @@ function linesResponse(messages: readonly Message[], contentType: string, more: 
       if (at === messages.length) controller.close();
     },
   }, { highWaterMark: 0 });
-  const response = new Response(body, { headers: { "content-type": contentType } });
-  addStandardHeaders(response.headers);
-  for (const name in more) response.headers.append(name, more[name]!);
-  return response;
+  return respond(200, body, contentType, more);
 }
 
 /** A client that leaves while it waits is no bug. Nobody reads the answer: `undefined`, the same as when time is up. */
@@ -116,11 +113,7 @@ function gapHeaders(gap: Gap | undefined): Record<string, string> {
  */
 function rawResponse(message: Message, more: Record<string, string>): Response {
   const { id, topic, createdMs, expiresMs } = message;
-  const response = new Response(message.payload as Uint8Array<ArrayBuffer>, {
-    headers: { "content-type": "application/octet-stream" },
-  });
-  addStandardHeaders(response.headers);
-  const headers: Record<string, string> = {
+  return respond(200, message.payload as Uint8Array<ArrayBuffer>, "application/octet-stream", {
     "content-security-policy": "sandbox; default-src 'none'",
     "msgbus-id": String(id),
     "msgbus-topic": encodeURIComponent(topic.name).replaceAll("%2F", "/"),
@@ -128,7 +121,5 @@ function rawResponse(message: Message, more: Record<string, string>): Response {
     "msgbus-created": new Date(createdMs).toISOString(),
     "msgbus-expires": expiresMs === Infinity ? NEVER : new Date(expiresMs).toISOString(),
     ...more,
-  };
-  for (const name in headers) response.headers.append(name, headers[name]!);
-  return response;
+  });
 }

@@ -5,14 +5,15 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import type { Clock } from "../bus/clock.ts";
 import type { EndReason, Subscription } from "../bus/subscription.ts";
+import { concat } from "../wire/concat.ts";
 import type { Since } from "../wire/since.ts";
 import { NDJSON } from "../wire/ndjson.ts";
 import { encodeRetry, EVENT_STREAM } from "../wire/sse.ts";
-import { ByteLines, encode, type Encoding, ServerSentEvents, type TextLines } from "./encodings.ts";
+import { ByteLines, encode, type Encoding, ServerSentEvents } from "./encodings.ts";
 import { KeepAlive } from "./keep_alive.ts";
-import { addStandardHeaders } from "./respond.ts";
+import type { PushOptions } from "./push_options.ts";
+import { respond } from "./respond.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /** How messages are written into a stream. */
@@ -42,18 +43,6 @@ const MAX_BUFFERED_BYTES = 64 * 1024;
 const MIN_RETRY_MS = 1000;
 const MAX_RETRY_MS = 5000;
 
-/** What a {@linkcode StreamPush} works with. */
-export interface StreamPushOptions {
-  /** How long a reader may take nothing while there is something, in milliseconds. */
-  readonly stallMs: number;
-  /** Where time comes from. */
-  readonly clock: Clock;
-  /** Lines of NDJSON, which are the same in every format that has them. */
-  readonly lines: TextLines;
-  /** What all readers together may encode in a turn. */
-  readonly budget: TurnBudget;
-}
-
 /** What a stream breaks off with whose reader has stalled. `Deno.serve` tells its `onError` when the client notices. */
 export class ReaderStalled extends Error {
   /** Always `ReaderStalled`. */
@@ -74,7 +63,7 @@ export class StreamPush {
   readonly #formats: Record<StreamFormat, Format>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock, lines, budget }: StreamPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines, budget }: PushOptions) {
     this.#bus = bus;
     this.#stallMs = stallMs;
     this.#keepAlive = new KeepAlive(clock);
@@ -107,11 +96,8 @@ export class StreamPush {
       stallMs: this.#stallMs,
       budget: this.#budget,
     });
-    const response = new Response(reader.stream, { headers: { "content-type": contentType } });
-    addStandardHeaders(response.headers);
     // Proxies on nginx would otherwise collect some KiB before they pass anything on.
-    response.headers.append("x-accel-buffering", "no");
-    return response;
+    return respond(200, reader.stream, contentType, { "x-accel-buffering": "no" });
   }
 }
 
@@ -221,16 +207,6 @@ class StreamReader {
         return controller.close();
     }
   }
-}
-
-function concat(pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 function randomBetween(min: number, max: number): number {

@@ -10,6 +10,8 @@ import type { EndReason, Subscription } from "../bus/subscription.ts";
 import type { Since } from "../wire/since.ts";
 import { encode, PlainFrames, type TextLines } from "./encodings.ts";
 import type { FrameFormat } from "./handshake.ts";
+import type { PushOptions } from "./push_options.ts";
+import { Retry } from "./retry.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 const CLOSE = {
@@ -23,25 +25,9 @@ const CLOSE = {
 const MAX_BUFFERED_BYTES = 128 * 1024;
 // What is sent at once, if there is so much.
 const BURST_BYTES = 64 * 1024;
-// The platform does not tell when a socket's buffer has drained. Asking costs little, but a thousand that are stuck must
-// not be asked all the time.
-const MIN_RETRY_MS = 2;
-const MAX_RETRY_MS = 256;
 const EVENTS = ["open", "message", "close", "error"] as const;
 // The platform says nothing of a client that is gone before the handshake is written: its socket never opens.
 const OPEN_DEADLINE_MS = 10_000;
-
-/** What a {@linkcode SocketPush} works with. */
-export interface SocketPushOptions {
-  /** How long a reader may take nothing while there is something, in milliseconds. */
-  readonly stallMs: number;
-  /** Where time comes from. */
-  readonly clock: Clock;
-  /** Lines of NDJSON, which are the same in every format that has them. */
-  readonly lines: TextLines;
-  /** What all readers together may encode in a turn. */
-  readonly budget: TurnBudget;
-}
 
 /** Where a reader begins, what it is called and what it reads. */
 export interface SocketReaderOptions {
@@ -62,7 +48,7 @@ export class SocketPush {
   readonly #senders: Record<FrameFormat, Sender>;
 
   /** Makes the edge for a bus. */
-  constructor(bus: MessageBus, { stallMs, clock, lines, budget }: SocketPushOptions) {
+  constructor(bus: MessageBus, { stallMs, clock, lines, budget }: PushOptions) {
     this.#bus = bus;
     this.#clock = clock;
     this.#stallMs = stallMs;
@@ -164,9 +150,10 @@ export class SocketReader {
   readonly #subscription: Subscription;
   #socket: WebSocket | undefined;
   #ended: EndReason | undefined;
-  /** Cancels what waits for a time: the deadline to open, later the next try to send. */
-  #cancel: (() => void) | undefined;
-  #retryMs = MIN_RETRY_MS;
+  /** Cancels the deadline to open. */
+  #cancelDeadline: (() => void) | undefined;
+  /** Made when it is needed: most sockets never are so full. */
+  #retry: Retry | undefined;
   /** Whether there may be something that it has not read. */
   #behind = false;
 
@@ -186,7 +173,7 @@ export class SocketReader {
   /** Takes the socket, which need not be open yet. */
   serve(socket: WebSocket): void {
     this.#socket = socket;
-    this.#cancel = this.#clock.schedule(() => this.leave(), OPEN_DEADLINE_MS);
+    this.#cancelDeadline = this.#clock.schedule(() => this.leave(), OPEN_DEADLINE_MS);
     // Itself, not functions of their own: ten thousand idle sockets would have forty thousand of them.
     for (const type of EVENTS) socket.addEventListener(type, this);
   }
@@ -195,7 +182,7 @@ export class SocketReader {
   handleEvent(event: Event): void {
     switch (event.type) {
       case "open":
-        this.#forgetTimer();
+        this.#forgetDeadline();
         return this.#ended === undefined ? this.#send() : this.#close(this.#ended);
       // A subscriber has nothing to say. Its frames are read, so that pings are answered, and forgotten.
       case "message": {
@@ -224,7 +211,7 @@ export class SocketReader {
       if (this.#behind && this.#budget.isSpent) return this.#budget.wait(() => this.#send());
       const buffered = socket.bufferedAmount;
       // Not read on for less: it would be told of a gap each time the log moves on.
-      if (buffered > MAX_BUFFERED_BYTES - BURST_BYTES) return this.#retry();
+      if (buffered > MAX_BUFFERED_BYTES - BURST_BYTES) return this.#sendLater();
       // A message larger than the buffer may have it for itself.
       const maxBytes = buffered === 0 ? Infinity : MAX_BUFFERED_BYTES - buffered;
       const more = this.#sender.send(socket, this.#subscription, maxBytes);
@@ -232,29 +219,26 @@ export class SocketReader {
         this.#behind = false;
         return;
       }
-      if (more === "full") return this.#retry();
-      this.#retryMs = MIN_RETRY_MS;
+      if (more === "full") return this.#sendLater();
+      this.#retry?.reset();
     }
   }
 
-  #forgetTimer(): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
+  #sendLater(): void {
+    this.#behind = true;
+    this.#retry ??= new Retry(this.#clock, () => this.#send());
+    this.#retry.again();
   }
 
-  #retry(): void {
-    this.#behind = true;
-    this.#cancel?.();
-    this.#cancel = this.#clock.schedule(() => {
-      this.#cancel = undefined;
-      this.#send();
-    }, this.#retryMs);
-    this.#retryMs = Math.min(2 * this.#retryMs, MAX_RETRY_MS);
+  #forgetDeadline(): void {
+    this.#cancelDeadline?.();
+    this.#cancelDeadline = undefined;
   }
 
   #end(reason: EndReason): void {
     this.#ended = reason;
-    this.#forgetTimer();
+    this.#forgetDeadline();
+    this.#retry?.cancel();
     // A socket that is not open yet is closed when it opens.
     if (this.#socket?.readyState === WebSocket.OPEN) this.#close(reason);
   }

@@ -63,7 +63,7 @@ export const TEXT = "text/plain; charset=utf-8";
 export const METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8";
 
 /** Makes an answer: `body` of type `contentType`, the headers that every answer has, and `more`. */
-export function respond(status: number, body: string, contentType: string, more: HeaderRecord = {}): Response {
+export function respond(status: number, body: BodyInit, contentType: string, more: HeaderRecord = {}): Response {
   // Of a Response that begins with this header alone, and gets the others appended, Deno makes no native copy that it
   // would have to track.
   const response = new Response(body, { status, headers: { "content-type": contentType } });
