@@ -24,6 +24,24 @@ export function epochOf(createdMs: number): string {
   return createdMs.toString(36);
 }
 
+/** What a publisher says of a payload; everything is optional. See `attributesOf` for what is allowed. */
+export interface Attributes {
+  /** What the payload is, a media type. */
+  readonly contentType?: string | undefined;
+  /** Further properties by name; the names are in lower case, those the server sets begin with `msgbus-`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** What the message is about: a group hands out messages of one key one after the other. */
+  readonly key?: string | undefined;
+}
+
+/** That a message was handed out, to be acknowledged. */
+export interface Handout {
+  /** How often it was handed out, this time counted: 1, 2, … */
+  readonly attempt: number;
+  /** What acknowledges it, hands it back, or asks for more time; `undefined` if it was taken for good. */
+  readonly lease?: string | undefined;
+}
+
 /** The parts of a message that differ from message to message; see {@linkcode Message}. */
 export interface MessageInit {
   /** See {@linkcode Message.id}. */
@@ -33,9 +51,14 @@ export interface MessageInit {
   /** See {@linkcode Message.createdMs}. */
   readonly createdMs: number;
   /** How long the message is kept, in milliseconds; `0` means until a limit drops it. Default: the topic's. */
-  readonly ttlMs?: number;
+  readonly ttlMs?: number | undefined;
+  /** What its publisher says of it. Default: nothing. */
+  readonly attributes?: Attributes | undefined;
+  /** That it was handed out. Default: it was not. */
+  readonly handout?: Handout | undefined;
 }
 
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 const decoder = new TextDecoder();
 
 /** One message of a topic's log. It never changes; don't write into its payload. */
@@ -50,6 +73,10 @@ export class Message {
   readonly createdMs: number;
   /** How long it is kept, in milliseconds; `0` means until a limit drops it. */
   readonly ttlMs: number;
+  /** What its publisher says of it; `undefined` if nothing. */
+  readonly attributes: Attributes | undefined;
+  /** That it was handed out by a group or a queue, if it was leased or is not the first attempt. */
+  readonly handout: Handout | undefined;
 
   /** Makes a message of `topic`. */
   constructor(topic: TopicInfo, init: MessageInit) {
@@ -58,6 +85,39 @@ export class Message {
     this.payload = init.payload;
     this.createdMs = init.createdMs;
     this.ttlMs = init.ttlMs ?? topic.ttlMs;
+    this.attributes = init.attributes;
+    this.handout = init.handout;
+  }
+
+  /** What the payload is, a media type; `undefined` if its publisher didn't say. */
+  get contentType(): string | undefined {
+    return this.attributes?.contentType;
+  }
+
+  /** Further properties by name, in lower case; those that the server set begin with `msgbus-`. */
+  get headers(): Readonly<Record<string, string>> {
+    return this.attributes?.headers ?? NO_HEADERS;
+  }
+
+  /** What the message is about: a group hands out messages of one key one after the other. */
+  get key(): string | undefined {
+    return this.attributes?.key;
+  }
+
+  /** How often it was handed out, this time counted; `undefined` if it was neither leased nor handed out before. */
+  get attempt(): number | undefined {
+    return this.handout?.attempt;
+  }
+
+  /** The token that acknowledges it, hands it back, or asks for more time; `undefined` if it is not leased. */
+  get lease(): string | undefined {
+    return this.handout?.lease;
+  }
+
+  /** The same message, handed out. */
+  handedOut(handout: Handout): Message {
+    const { topic, id, payload, createdMs, ttlMs, attributes } = this;
+    return new Message(topic, { id, payload, createdMs, ttlMs, attributes, handout });
   }
 
   /** The id of the next message of the topic as of this one, `id + 1`: what the wire calls `topic.seq`. */

@@ -16,7 +16,7 @@ const ROOT = new URL("../", import.meta.url);
  */
 const LAYERS: readonly (readonly RegExp[])[] = [
   [/^lib\/(errors|event|message|version)\.ts$/],
-  [/^lib\/(topic_name|topic_pattern)\.ts$/],
+  [/^lib\/(attributes|topic_name|topic_pattern)\.ts$/],
   [/^lib\/wire\//],
   [/^lib\/bus\//],
   [/^lib\/store\//],
@@ -38,7 +38,8 @@ const EXCEPTIONS: ReadonlySet<string> = new Set([
 const LEAVES = ["lib/errors.ts", "lib/event.ts", "lib/message.ts", "lib/version.ts"];
 
 /** What runs in Deno, Node and browsers alike. */
-const PORTABLE = /^lib\/((bus|store|wire|client)\/|(errors|event|message|topic_name|topic_pattern|version)\.ts$)/;
+const PORTABLE =
+  /^lib\/((bus|store|wire|client)\/|(attributes|errors|event|message|topic_name|topic_pattern|version)\.ts$)/;
 
 /** The text of every file with one of these endings under the given folders and files, by path from the root. */
 async function read(paths: readonly string[], ending: RegExp): Promise<Map<string, string>> {

@@ -5,9 +5,20 @@
  */
 
 import type { Gap } from "../event.ts";
-import type { Message } from "../message.ts";
+import type { Attributes, Message, Position } from "../message.ts";
 import type { Since } from "../wire/since.ts";
 import type { Durability } from "./store.ts";
+
+/** How to publish; everything has a default. The attributes are checked, see {@linkcode attributesOf}. */
+export interface PublishOptions extends Attributes {
+  /** How long the message is kept, in milliseconds; `0` means until a limit drops it. Default: as long as the topic says. */
+  readonly ttlMs?: number | undefined;
+  /** Publish only if the message gets this id, in the topic of this epoch if it is given; else it is `seq_mismatch`. */
+  readonly ifMatch?: Position | undefined;
+}
+
+/** The options of a publish that sets none. */
+export const NO_OPTIONS: PublishOptions = {};
 
 /** The answer to a publish: it is acknowledged. */
 export interface Receipt {
@@ -25,8 +36,21 @@ export interface Receipt {
   readonly subscribers: number;
 }
 
+/** Which messages to take, and how; everything has a default. */
+export interface TakeOptions {
+  /** The group that takes; one that doesn't exist is made. Default `""`: the queue. */
+  readonly group?: string;
+  /** Where a group that doesn't exist begins. Default `earliest`. */
+  readonly from?: Since;
+  /**
+   * Lease the messages for so many milliseconds, from 1 s to 12 h, instead of taking them for good: each has a
+   * {@linkcode Message.lease}, and is handed out again unless it is acknowledged before that ends.
+   */
+  readonly leaseMs?: number;
+}
+
 /** How to pull; everything has a default. */
-export interface PullOptions {
+export interface PullOptions extends TakeOptions {
   /** How long to wait for a message, in milliseconds. Default: not at all. */
   readonly waitMs?: number;
   /** Ends the wait when it aborts; the pull then rejects with its reason, and takes nothing. */
@@ -73,6 +97,30 @@ export interface Page extends Batch {
   readonly next: string;
 }
 
+/** A message that is published later. */
+export interface ScheduledMessage {
+  /** The canonical name of its topic. */
+  readonly topic: string;
+  /** What cancels it. */
+  readonly token: string;
+  /** When it is published, in milliseconds since the Unix epoch. */
+  readonly dueMs: number;
+  /** What it is, with the payload not copied. */
+  readonly payload: Uint8Array;
+  /** How long it is kept then, in milliseconds; `undefined` if as long as its topic says. */
+  readonly ttlMs: number | undefined;
+  /** What its publisher says of it. */
+  readonly attributes: Attributes | undefined;
+}
+
+/** The answer to a request: what whoever handled the message sent back. */
+export interface Reply {
+  /** The bytes. */
+  readonly payload: Uint8Array;
+  /** What they are, a media type; `undefined` if whoever replied didn't say. */
+  readonly contentType: string | undefined;
+}
+
 /** A topic as it is now. */
 export interface TopicStats {
   /** The canonical name. */
@@ -115,4 +163,61 @@ export interface BusTotals {
   readonly expired: number;
   /** Messages dropped because of a limit. */
   readonly dropped: number;
+}
+
+/** The most that a lease may last, in milliseconds. */
+export const MAX_LEASE_MS = 12 * 3_600_000;
+/** The least that a lease may last, in milliseconds. */
+export const MIN_LEASE_MS = 1000;
+
+/** What became of leases that were to be settled. */
+export interface Settlement {
+  /** The tokens for which it is done, in the order in which they were given. */
+  readonly done: readonly string[];
+  /** The others: never given out, settled before, or expired and the message handed out again. */
+  readonly unknown: readonly string[];
+}
+
+/** How to hand a message back; everything has a default. */
+export interface NackOptions {
+  /** How long the message is not handed out again, in milliseconds, up to 12 h. Default: at once. */
+  readonly delayMs?: number;
+  /** Why, for whoever looks at the dead letter; at most 1024 bytes. */
+  readonly reason?: string;
+  /** Whether the attempt counts. Default: it does. */
+  readonly count?: boolean;
+}
+
+/** A group of a topic as it is now; the queue is the group `""`. */
+export interface GroupStats {
+  /** The canonical name of the topic. */
+  readonly topic: string;
+  /** The name of the group. */
+  readonly group: string;
+  /** The position before which everything is done, `<n>@<epoch>`: acknowledged, dead or lost. */
+  readonly cursor: string;
+  /** Messages retained that are neither done nor leased now. */
+  readonly lag: number;
+  /** Messages leased now. */
+  readonly leased: number;
+  /** Messages handed back, or whose lease expired, that are to be handed out again, now or later. */
+  readonly waiting: number;
+  /** Messages passed over because another one of their key isn't done. */
+  readonly blocked: number;
+  /** The highest number of attempts that a message that is not done has had. */
+  readonly attempts: number;
+  /** How long ago the oldest message that is not done was created, in milliseconds; `undefined` if all are done. */
+  readonly oldestUnackedMs: number | undefined;
+  /** Messages acknowledged, or taken for good. */
+  readonly acked: number;
+  /** Messages that became dead letters. */
+  readonly dead: number;
+  /** Messages that left the topic before the group was done with them. */
+  readonly lost: number;
+  /** Pulls that wait for a message. */
+  readonly waiters: number;
+  /** How long the group has not been used, in milliseconds. */
+  readonly idleMs: number;
+  /** What is wrong with how it is set up, for people; `undefined` if nothing is. */
+  readonly warning: string | undefined;
 }

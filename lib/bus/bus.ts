@@ -12,16 +12,18 @@ import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { Fanout } from "./fanout.ts";
 import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
-import type {
-  Batch,
-  BrowseOptions,
-  BrowseWaitingOptions,
-  BusTotals,
-  Page,
-  PullBatchOptions,
-  PullOptions,
-  Receipt,
-  TopicStats,
+import {
+  type Batch,
+  type BrowseOptions,
+  type BrowseWaitingOptions,
+  type BusTotals,
+  NO_OPTIONS,
+  type Page,
+  type PublishOptions,
+  type PullBatchOptions,
+  type PullOptions,
+  type Receipt,
+  type TopicStats,
 } from "./answers.ts";
 import { Intake } from "./intake.ts";
 import { largest } from "./largest.ts";
@@ -133,10 +135,10 @@ export class MessageBus implements AsyncDisposable {
    *
    * @throws {BusError} `not_synchronous`, or as {@linkcode MessageBus.publish}.
    */
-  put(topic: string, payload: string | Uint8Array): Message {
+  put(topic: string, payload: string | Uint8Array, options: PublishOptions = NO_OPTIONS): Message {
     this.#assertSynchronous("put");
     this.#assertOpen();
-    return this.#intake.put(topic, payload);
+    return this.#intake.put(topic, payload, options);
   }
 
   /**
@@ -156,12 +158,17 @@ export class MessageBus implements AsyncDisposable {
    * promises; only then does any reader see them. Makes the topic if need be.
    *
    * @throws {BusError} `bad_topic`, `not_nfc`, `reserved`, `too_large`, `topic_full`, `too_many_topics`, `overloaded`,
-   * `already_closed`, `id_space_exhausted`, `bad_request` for no message at all. A refused publish takes no id.
+   * `already_closed`, `id_space_exhausted`, `bad_header`, `headers_too_large`, `seq_mismatch`, `bad_option` for a wrong
+   * time to live, `bad_request` for no message at all. A refused publish takes no id.
    */
-  async publish(topic: string, payload: string | Uint8Array | readonly (string | Uint8Array)[]): Promise<Receipt> {
+  async publish(
+    topic: string,
+    payload: string | Uint8Array | readonly (string | Uint8Array)[],
+    options: PublishOptions = NO_OPTIONS,
+  ): Promise<Receipt> {
     this.#assertOpen();
     const payloads = (Array.isArray(payload) ? payload : [payload]) as readonly (string | Uint8Array)[];
-    return await this.#intake.publish(topic, payloads, this.#assertOpenNow);
+    return await this.#intake.publish(topic, payloads, options, this.#assertOpenNow);
   }
 
   /**

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { attributesOf } from "../attributes.ts";
 import { BusError, quote } from "../errors.ts";
-import { formatCursor, Message } from "../message.ts";
-import type { Receipt } from "./answers.ts";
+import { type Attributes, formatCursor, Message, type Position } from "../message.ts";
+import { NO_OPTIONS, type PublishOptions, type Receipt } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Fanout } from "./fanout.ts";
+import { assertTtl } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
@@ -58,10 +60,11 @@ export class Intake {
   }
 
   /** See `MessageBus.put`. The store must be synchronous. */
-  put(name: string, payload: string | Uint8Array): Message {
+  put(name: string, payload: string | Uint8Array, options: PublishOptions): Message {
     assertPayload(payload);
+    const wanted = wantedOf(options);
     const topic = this.#parts.topics.admit(name);
-    const append = this.#prepare(topic, [topic.encode(payload)]);
+    const append = this.#prepare(topic, [topic.encode(payload)], wanted);
     return this.#apply(topic, append, this.#ask(topic, append) as number)!;
   }
 
@@ -69,9 +72,11 @@ export class Intake {
   async publish(
     name: string,
     payloads: readonly (string | Uint8Array)[],
+    options: PublishOptions,
     assertOpen: () => void,
   ): Promise<Receipt> {
     payloads.forEach(assertPayload);
+    const wanted = wantedOf(options);
     const count = payloads.length;
     if (count === 0) throw new BusError("bad_request", `Cannot publish to ${quote(name)}: no message was given`);
     const { topics, store, fanout } = this.#parts;
@@ -81,7 +86,7 @@ export class Intake {
       await topic.removal;
       assertOpen();
     }
-    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each)));
+    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each)), wanted);
     const answer = this.#ask(topic, append);
     // A synchronous store is not awaited: nothing may happen between the check, the append and what follows from it.
     let firstId: number;
@@ -98,19 +103,24 @@ export class Intake {
   }
 
   /** Checks payloads against the limits, and makes of them what the store is asked to append. */
-  #prepare(topic: Topic, payloads: readonly Uint8Array[]): Append {
+  #prepare(topic: Topic, payloads: readonly Uint8Array[], { ttlMs, attributes, ifMatch }: Wanted): Append {
     const nowMs = this.#parts.clock.now();
     this.#parts.retention.expire(topic, nowMs);
+    // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
+    // subscriptions to several topics are times.
+    const createdMs = Math.max(nowMs, this.#acceptedMs);
+    const { info, nextId: expectedId } = topic;
+    const exact = ifMatch !== undefined;
+    const append: Append = { topic: info, expectedId, payloads, createdMs, ttlMs, attributes, exact };
     try {
-      this.#parts.retention.admit(topic, payloads);
+      if (exact) assertMatches(topic, ifMatch);
+      this.#parts.retention.admit(topic, append);
     } catch (error) {
       this.#parts.topics.forgetIfUnused(topic);
       throw error;
     }
-    // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
-    // subscriptions to several topics are times.
-    const createdMs = this.#acceptedMs = Math.max(nowMs, this.#acceptedMs);
-    return { topic: topic.info, expectedId: topic.nextId, payloads, createdMs };
+    this.#acceptedMs = createdMs;
+    return append;
   }
 
   #ask(topic: Topic, append: Append): number | Promise<number> {
@@ -147,21 +157,47 @@ export class Intake {
     if (firstId !== log.next) {
       throw new BusError("internal", `The store assigned id ${firstId} instead of ${log.next} in ${quote(info.name)}`);
     }
-    const { createdMs } = append;
+    const { createdMs, ttlMs, attributes } = append;
     if (firstId === 0) fanout.introduce(topic);
-    if (log.length === 0 && info.ttlMs > 0) schedule.move(topic.appointment!, createdMs + info.ttlMs);
     let message: Message | undefined;
     for (const payload of append.payloads) {
-      message = new Message(info, { id: log.next, payload, createdMs });
+      message = new Message(info, { id: log.next, payload, createdMs, ttlMs, attributes });
       retention.retain(topic, message);
       this.#published++;
       observer.published?.(message, fanout.countOf(topic));
     }
+    if (message!.expiresMs < topic.appointment!.key) schedule.move(topic.appointment!, message!.expiresMs);
     if (fanout.hasAudience(topic) || isAwaited(info.name)) {
       fanout.ringLater(topic, firstId, createdMs);
     }
     return message;
   }
+}
+
+/** What a publish asks for, checked. */
+interface Wanted {
+  readonly ttlMs: number | undefined;
+  readonly attributes: Attributes | undefined;
+  readonly ifMatch: Position | undefined;
+}
+
+const NOTHING: Wanted = { ttlMs: undefined, attributes: undefined, ifMatch: undefined };
+
+function wantedOf(options: PublishOptions): Wanted {
+  if (options === NO_OPTIONS) return NOTHING;
+  const { ttlMs, ifMatch } = options;
+  if (ttlMs !== undefined) assertTtl(ttlMs);
+  return { ttlMs, attributes: attributesOf(options), ifMatch };
+}
+
+/** Checks that a publish that is only wanted at a position comes there. */
+function assertMatches({ info, nextId }: Topic, { next, epoch = info.epoch }: Position): void {
+  // A topic that was made for this very publish has no epoch that anybody could know.
+  if (next === nextId && (epoch === info.epoch)) return;
+  throw new BusError(
+    "seq_mismatch",
+    `Cannot publish to ${quote(info.name)}: its next id is ${formatCursor(nextId, info.epoch)}`,
+  );
 }
 
 /** From JavaScript anything may come, and what has no length would spoil the count of bytes for good. */

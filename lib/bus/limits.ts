@@ -63,11 +63,20 @@ export function limitsOf(given: Partial<Limits>): Limits {
   if (unknown !== undefined) throw new BusError("bad_option", `Unknown limit ${quote(unknown)}`);
   const { discard, ttlMs, ...counts } = limits;
   if (discard !== "old" && discard !== "new") throw badLimit("discard", discard);
-  if (!Number.isInteger(ttlMs) || ttlMs < 0 || ttlMs > MAX_TTL_MS) throw badLimit("ttlMs", ttlMs);
+  assertTtl(ttlMs);
   for (const [name, count] of Object.entries(counts)) {
     if (typeof count !== "number" || !(count >= 0)) throw badLimit(name, count);
   }
   return limits;
+}
+
+/**
+ * Checks a time to live: whole milliseconds, up to 292 years.
+ *
+ * @throws {BusError} `bad_option`.
+ */
+export function assertTtl(ttlMs: number): void {
+  if (!Number.isInteger(ttlMs) || ttlMs < 0 || ttlMs > MAX_TTL_MS) throw badLimit("ttlMs", ttlMs);
 }
 
 function badLimit(name: string, value: unknown): BusError {

@@ -69,22 +69,20 @@ export class Retention {
   }
 
   /**
-   * Checks that payloads can be retained, with everything counted that is on its way to the store.
+   * Checks that what is to be appended can be retained, with everything counted that is on its way to the store.
    *
    * @throws {BusError} `too_large`, `id_space_exhausted`, `topic_full`, `overloaded`.
    */
-  admit(topic: Topic, payloads: readonly Uint8Array[]): void {
-    const { info } = topic;
+  admit(topic: Topic, append: Append): void {
+    const { topic: info, payloads, expectedId } = append;
     const { maxPayloadBytes, maxTopicBytes, maxMemoryBytes, maxMessages } = this.#limits;
-    let bytes = 0;
-    let id = topic.nextId;
-    for (const payload of payloads) {
-      if (payload.length > maxPayloadBytes) {
-        throw new BusError("too_large", `payload exceeds max-payload-size: ${payload.length} > ${maxPayloadBytes}`);
+    for (const { length } of payloads) {
+      if (length > maxPayloadBytes) {
+        throw new BusError("too_large", `payload exceeds max-payload-size: ${length} > ${maxPayloadBytes}`);
       }
-      bytes += retainedBytes(info, id++, payload.length);
     }
-    if (id > MAX_ID) {
+    const bytes = bytesOf(append);
+    if (expectedId + payloads.length > MAX_ID) {
       throw new BusError("id_space_exhausted", `Cannot publish to ${quote(info.name)}: its ids are used up`);
     }
     const firm = this.#firm(topic);
@@ -112,10 +110,7 @@ export class Retention {
   /** Counts what is on its way to the store, until the function it returns is called. */
   reserve(topic: Topic, append: Append): () => void {
     const messages = append.payloads.length;
-    const bytes = append.payloads.reduce(
-      (sum, payload, i) => sum + retainedBytes(topic.info, append.expectedId + i, payload.length),
-      0,
-    );
+    const bytes = bytesOf(append);
     const count = (sign: 1 | -1) => {
       topic.pendingMessages += sign * messages;
       topic.pendingBytes += sign * bytes;
@@ -127,7 +122,7 @@ export class Retention {
 
   /** Appends a message to its topic's log, after making room. Never refuses: that was decided before. */
   retain(topic: Topic, message: Message): void {
-    const bytes = retainedBytes(topic.info, message.id, message.payload.length);
+    const bytes = retainedBytes(topic.info, message);
     this.#makeRoom(topic, bytes, message.createdMs);
     topic.append(message, bytes);
     this.#bytes += bytes;
@@ -191,4 +186,12 @@ export class Retention {
   #rank(topic: Topic): void {
     this.#ranking.move(topic.rank!, -(this.#limits.discard === "old" ? topic.bytes : topic.pulledBytes));
   }
+}
+
+/** What messages will be counted for while they are retained. */
+function bytesOf({ topic, expectedId, payloads, ttlMs = topic.ttlMs, attributes }: Append): number {
+  let bytes = 0;
+  let id = expectedId;
+  for (const payload of payloads) bytes += retainedBytes(topic, { id: id++, payload, ttlMs, attributes });
+  return bytes;
 }

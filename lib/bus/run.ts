@@ -63,8 +63,8 @@ export class Run {
 }
 
 /** What a message is counted for in a run, in bytes. */
-export function lineLength({ topic, id, payload, ttlMs }: Message): number {
-  return envelopeLength(topic, id, payload.length, ttlMs) + 1;
+export function lineLength(message: Message): number {
+  return envelopeLength(message.topic, message) + 1;
 }
 
 interface CachedRun {

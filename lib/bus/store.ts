@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { TopicInfo } from "../message.ts";
+import type { Attributes, TopicInfo } from "../message.ts";
 
 /** What an acknowledged publish has survived when it is acknowledged. */
 export type Durability = "memory" | "synced" | "replicated" | "replicated-synced";
@@ -22,6 +22,12 @@ export interface Append {
   readonly payloads: readonly Uint8Array[];
   /** When they were accepted, in milliseconds since the Unix epoch. */
   readonly createdMs: number;
+  /** How long they are kept, in milliseconds; `0` means until a limit drops them. Default: as long as the topic says. */
+  readonly ttlMs?: number | undefined;
+  /** What the publisher says of each of them. */
+  readonly attributes?: Attributes | undefined;
+  /** Whether to refuse it, with `seq_mismatch`, unless the first message gets {@linkcode Append.expectedId}. */
+  readonly exact?: boolean;
 }
 
 /**

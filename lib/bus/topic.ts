@@ -6,7 +6,7 @@
 
 import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
-import { envelopeLength } from "../wire/json.ts";
+import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
 import { Cursor } from "./cursor.ts";
 import type { HeapEntry } from "./heap.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
@@ -17,8 +17,8 @@ import type { Subscriber } from "./subscription.ts";
 import { TextChunks } from "./text_chunks.ts";
 
 /** What a message is counted for while it is retained. */
-export function retainedBytes(topic: TopicInfo, id: number, payloadLength: number): number {
-  return envelopeLength(topic, id, payloadLength, topic.ttlMs) + MESSAGE_OVERHEAD_BYTES;
+export function retainedBytes(topic: TopicInfo, parts: EnvelopeParts): number {
+  return envelopeLength(topic, parts) + MESSAGE_OVERHEAD_BYTES;
 }
 
 /** The state of one topic. The bus changes it, in one go, never with an `await` in the middle. */
@@ -146,6 +146,6 @@ export class Topic {
   }
 
   #bytesOf(message: Message): number {
-    return retainedBytes(this.info, message.id, message.payload.length);
+    return retainedBytes(this.info, message);
   }
 }

@@ -5,33 +5,48 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import { epochOf, MAX_ID, Message, type TopicInfo } from "../message.ts";
+import { type Attributes, epochOf, type Handout, MAX_ID, Message, type TopicInfo } from "../message.ts";
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 
 /** How the wire says "never expires": the zero time of Go, in which the original is written. */
 export const NEVER = "0001-01-01T00:00:00Z";
 
+const encoder = new TextEncoder();
 const NS_PER_MS = 1_000_000;
 const ISO_LENGTH = "2018-03-25T13:18:38.732Z".length;
 
 /**
  * Writes the envelope of a message:
  * `{"id":0,"topic":{"name":"hello","ttl":60000000000,"seq":1,"created":"…"},"payload":"…","expires":"…","created":"…"}`.
- * Times are RFC 3339 in UTC, `ttl` is in nanoseconds, the payload is base64.
+ * Times are RFC 3339 in UTC, `ttl` is in nanoseconds, the payload is base64. What is not set is left out: `contentType`,
+ * `headers`, `key`, `attempt` and `lease`, at the end, in this order.
  */
 export function encodeEnvelope(message: Message): string {
-  const { id, topic, payload, createdMs, ttlMs } = message;
+  const { id, topic, payload, createdMs, ttlMs, attributes, handout } = message;
   const { prefix, suffix } = frameOf(topic);
   const expires = ttlMs === 0 ? NEVER : expiryTimes.format(createdMs + ttlMs);
   return `{"id":${id},"topic":${prefix}${id + 1}${suffix},"payload":"${
     encodeBase64(payload)
-  }","expires":"${expires}","created":"${creationTimes.format(createdMs)}"}`;
+  }","expires":"${expires}","created":"${creationTimes.format(createdMs)}"${
+    attributes === undefined ? "" : partOf(attributes).text
+  }${handout === undefined ? "" : handoutPart(handout)}}`;
+}
+
+/** What the length of an envelope depends on, beside its topic. */
+export interface EnvelopeParts {
+  readonly id: number;
+  readonly payload: { readonly length: number };
+  readonly ttlMs: number;
+  readonly attributes: Attributes | undefined;
+  readonly handout?: Handout | undefined;
 }
 
 /** The length of {@linkcode encodeEnvelope}'s result in bytes of UTF-8, without making it. */
-export function envelopeLength(topic: TopicInfo, id: number, payloadLength: number, ttlMs: number): number {
-  return frameOf(topic).length + digits(id) + digits(id + 1) + 4 * Math.ceil(payloadLength / 3) +
-    (ttlMs === 0 ? NEVER.length : ISO_LENGTH);
+export function envelopeLength(topic: TopicInfo, parts: EnvelopeParts): number {
+  const { id, payload, ttlMs, attributes, handout } = parts;
+  return frameOf(topic).length + digits(id) + digits(id + 1) + 4 * Math.ceil(payload.length / 3) +
+    (ttlMs === 0 ? NEVER.length : ISO_LENGTH) + (attributes === undefined ? 0 : partOf(attributes).bytes) +
+    (handout === undefined ? 0 : handoutPart(handout).length);
 }
 
 /**
@@ -41,7 +56,7 @@ export function envelopeLength(topic: TopicInfo, id: number, payloadLength: numb
  */
 export function decodeEnvelope(text: string): Message {
   try {
-    const { id, topic, payload, created, expires } = JSON.parse(text);
+    const { id, topic, payload, created, expires, contentType, headers, key, attempt, lease } = JSON.parse(text);
     if (!Number.isInteger(id) || id < 0 || id > MAX_ID) throw new TypeError(`id is ${id}`);
     if (typeof topic.name !== "string") throw new TypeError(`topic.name is ${topic.name}`);
     const { ttl = 0 } = topic;
@@ -49,6 +64,7 @@ export function decodeEnvelope(text: string): Message {
     const createdMs = timeOf(created, "created");
     const topicCreatedMs = timeOf(topic.created, "topic.created");
     const ttlMs = expires === undefined || expires === NEVER ? 0 : timeOf(expires, "expires") - createdMs;
+    const handout = attempt === undefined ? undefined : { attempt, lease };
     return new Message(
       {
         name: topic.name,
@@ -56,17 +72,61 @@ export function decodeEnvelope(text: string): Message {
         createdMs: topicCreatedMs,
         epoch: epochOf(topicCreatedMs),
       },
-      { id, payload: decodeBase64(payload ?? ""), createdMs, ttlMs },
+      {
+        id,
+        payload: decodeBase64(payload ?? ""),
+        createdMs,
+        ttlMs,
+        attributes: attributesIn({ contentType, headers, key }),
+        handout,
+      },
     );
   } catch (cause) {
     throw new BusError("unexpected_answer", `Cannot read a message: ${quote(text)}`, { cause });
   }
 }
 
+/** The attributes among what an envelope has; what is of another type than it should be does not count. */
+function attributesIn({ contentType, headers, key }: Record<string, unknown>): Attributes | undefined {
+  if (contentType === undefined && headers === undefined && key === undefined) return undefined;
+  const entries = Object.entries(Object(headers)).filter((entry): entry is [string, string] =>
+    typeof entry[1] === "string"
+  );
+  return {
+    contentType: typeof contentType === "string" ? contentType : undefined,
+    headers: entries.length === 0 ? undefined : Object.assign(Object.create(null), Object.fromEntries(entries)),
+    key: typeof key === "string" ? key : undefined,
+  };
+}
+
 function timeOf(value: unknown, name: string): number {
   const ms = typeof value === "string" ? Date.parse(value) : NaN;
   if (Number.isNaN(ms)) throw new TypeError(`${name} is ${value}`);
   return ms;
+}
+
+interface Part {
+  readonly text: string;
+  readonly bytes: number;
+}
+
+const parts = new WeakMap<Attributes, Part>();
+
+/** The part of the envelope that says what the publisher said, made once for all messages that share it. */
+function partOf(attributes: Attributes): Part {
+  let part = parts.get(attributes);
+  if (part === undefined) {
+    const { contentType, headers, key } = attributes;
+    const text = JSON.stringify({ contentType, headers, key }).slice(1, -1);
+    part = { text: text === "" ? "" : `,${text}`, bytes: text === "" ? 0 : encoder.encode(text).length + 1 };
+    parts.set(attributes, part);
+  }
+  return part;
+}
+
+/** The part of the envelope that says that it was handed out. */
+function handoutPart({ attempt, lease }: Handout): string {
+  return lease === undefined ? `,"attempt":${attempt}` : `,"attempt":${attempt},"lease":"${lease}"`;
 }
 
 interface TopicFrame {
@@ -86,7 +146,7 @@ function frameOf(topic: TopicInfo): TopicFrame {
     const prefix = `{"name":${JSON.stringify(topic.name)},"ttl":${ttl},"seq":`;
     const suffix = `,"created":"${new Date(topic.createdMs).toISOString()}"}`;
     const rest = `{"id":,"topic":,"payload":"","expires":"","created":""}`.length + ISO_LENGTH;
-    frame = { prefix, suffix, length: new TextEncoder().encode(prefix).length + suffix.length + rest };
+    frame = { prefix, suffix, length: encoder.encode(prefix).length + suffix.length + rest };
     frames.set(topic, frame);
   }
   return frame;

@@ -96,8 +96,8 @@ Deno.test("envelopeLength is the length of the envelope in bytes of UTF-8", () =
     fc.property(message, (message) => {
       const { id, topic, payload, ttlMs } = message;
       const bytes = new TextEncoder().encode(encodeEnvelope(message)).length;
-      assertEquals(envelopeLength(topic, id, payload.length, ttlMs), bytes);
-      assertEquals(retainedBytes(topic, id, payload.length), bytes + MESSAGE_OVERHEAD_BYTES);
+      assertEquals(envelopeLength(topic, { id, payload, ttlMs, attributes: undefined }), bytes);
+      assertEquals(retainedBytes(topic, { id, payload, ttlMs, attributes: undefined }), bytes + MESSAGE_OVERHEAD_BYTES);
     }),
     { numRuns: 500 },
   );
