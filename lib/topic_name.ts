@@ -46,6 +46,11 @@ export function assertTopicName(topic: string, given: string): void {
   }
 }
 
+/** Whether a topic could have this name, in its one spelling. */
+export function isTopicName(name: string): boolean {
+  return topicNameFault(name) === undefined && name.normalize("NFC") === name;
+}
+
 /**
  * Checks that clients may publish to a topic of this canonical name.
  *

@@ -10,6 +10,7 @@ import { MemoryStore } from "../store/memory.ts";
 import { hasWildcard, parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
 import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { DeadLetters } from "./dead_letters.ts";
 import { Fanout } from "./fanout.ts";
 import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
 import {
@@ -17,16 +18,23 @@ import {
   type BrowseOptions,
   type BrowseWaitingOptions,
   type BusTotals,
+  type GroupStats,
+  type NackOptions,
   NO_OPTIONS,
   type Page,
   type PublishOptions,
   type PullBatchOptions,
   type PullOptions,
   type Receipt,
+  type Settlement,
+  type TakeOptions,
   type TopicStats,
 } from "./answers.ts";
+import { type Group, QUEUE } from "./group.ts";
+import { assertGroupName, Groups } from "./groups.ts";
 import { Intake } from "./intake.ts";
 import { largest } from "./largest.ts";
+import { Leases } from "./leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
@@ -83,7 +91,11 @@ export class MessageBus implements AsyncDisposable {
   readonly #fanout: Fanout;
   readonly #topics: TopicTable;
   readonly #intake: Intake;
+  readonly #groups: Groups;
   readonly #queues: Queues;
+  readonly #leases: Leases;
+  readonly #deadLetters: DeadLetters;
+  readonly #settle: (group: Group, nowMs: number) => void;
   readonly #feedHost: FeedHost;
   #state: "open" | "draining" | "closed" = "open";
   #delivered = 0;
@@ -101,11 +113,49 @@ export class MessageBus implements AsyncDisposable {
     this.#clock = clock;
     const startedMs = clock.now();
     const schedule = this.#schedule = new Schedule(clock);
+    const settle = (group: Group, nowMs: number) => {
+      retention.expire(group.topic, nowMs);
+      group.settle(nowMs);
+      deadLetters.flush();
+    };
+    const note = (group: Group) => {
+      retention.noteMoved(group.topic);
+      const change = group.takeChange();
+      // The store may be removing the topic with everything.
+      const isNoted = change !== undefined && group.topic.removal === undefined && !group.topic.deleted;
+      return isNoted ? store.note(group.topic.info, change) : undefined;
+    };
+    const leases = this.#leases = new Leases({ clock, settle, note });
     const onEmptied = (topic: Topic, nowMs: number) => this.#topics.comeBack(topic, nowMs);
     const retention = this.#retention = new Retention({ limits, observer, onEmptied });
     const fanout = this.#fanout = new Fanout(clock, (topic) => this.#queues.serve(topic.info.name));
-    const topics = this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store, startedMs });
-    const queues = this.#queues = new Queues({ clock, store, observer, topics, retention });
+    const groups: Groups = this.#groups = new Groups({
+      limits,
+      clock,
+      schedule,
+      host: {
+        maxLeased: limits.maxLeased,
+        issue: (item) => leases.issue(item),
+        revoke: (token) => leases.revoke(token),
+        bury: (item, message) => deadLetters.bury(item, message),
+        wake: (group) => queues.wake(group),
+        watch: (group) => groups.watch(group),
+      },
+      waitersOf: (topic, group) => queues.waitersOf(topic, group),
+      settle,
+      onMoved: (topic) => retention.noteMoved(topic),
+    });
+    const topics: TopicTable = this.#topics = new TopicTable({
+      limits,
+      clock,
+      schedule,
+      retention,
+      fanout,
+      groups,
+      store,
+      startedMs,
+    });
+    const queues: Queues = this.#queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
     const isAwaited = (name: string) => queues.isAwaited(name);
     const intake = this.#intake = new Intake({
       clock,
@@ -117,6 +167,8 @@ export class MessageBus implements AsyncDisposable {
       fanout,
       isAwaited,
     });
+    const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake });
+    this.#settle = settle;
     this.#feedHost = {
       runs: new Runs(clock),
       gone: topics.gone,
@@ -142,15 +194,15 @@ export class MessageBus implements AsyncDisposable {
   }
 
   /**
-   * Takes the next message of the topic's queue at once, or `undefined` if there is none. Only with a synchronous
-   * store; {@linkcode MessageBus.pull} works with all.
+   * Takes or leases the next message of the topic's queue, or of a group, at once; `undefined` if there is none. Only with
+   * a synchronous store; {@linkcode MessageBus.pull} works with all.
    *
    * @throws {BusError} `not_synchronous`, or as {@linkcode MessageBus.pull}.
    */
-  get(topic: string): Message | undefined {
+  get(topic: string, options: TakeOptions = NO_OPTIONS): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    return this.#queues.get(topic);
+    return this.#queues.get(topic, options);
   }
 
   /**
@@ -192,6 +244,68 @@ export class MessageBus implements AsyncDisposable {
   pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
     // Not async: every further promise shows in the number of pulls a second.
     return this.#queues.pullBatch(topic, options, this.#assertOpenNow);
+  }
+
+  /**
+   * Is done with leased messages: they are not handed out again in their groups. That of a lease that has ended counts,
+   * if the message was not handed out again. The group changes at once, in this call; the promise is for the store.
+   *
+   * @throws {BusError} `already_closed`.
+   */
+  ack(tokens: string | readonly string[]): Promise<Settlement> {
+    this.#assertOpen();
+    return this.#leases.ack(listOf(tokens));
+  }
+
+  /**
+   * Hands leased messages back, to be handed out again before anything new, at once or after a delay. One that has had
+   * all its attempts becomes a dead letter in `<topic>/-dead`.
+   *
+   * @throws {BusError} `bad_option` for a wrong delay or reason, `already_closed`.
+   */
+  nack(tokens: string | readonly string[], options: NackOptions = {}): Promise<Settlement> {
+    this.#assertOpen();
+    return this.#leases.nack(listOf(tokens), options);
+  }
+
+  /**
+   * Makes leases last for `leaseMs` from now on. Default: as long as each was to last at first.
+   *
+   * @throws {BusError} `bad_option` for a lease that is not from 1 s to 12 h, `already_closed`.
+   */
+  extend(tokens: string | readonly string[], leaseMs?: number): Promise<Settlement> {
+    this.#assertOpen();
+    return this.#leases.extend(listOf(tokens), leaseMs);
+  }
+
+  /**
+   * The groups of a topic as they are now, the queue first; none if the topic doesn't exist. Without a topic those of all
+   * topics, but queues that nothing was leased from.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`.
+   */
+  groups(topic?: string): GroupStats[] {
+    const nowMs = this.#clock.now();
+    const found = topic === undefined ? [...this.#topics.all()] : [this.#topics.find(topic)];
+    return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
+      this.#settle(group, nowMs);
+      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0;
+    }).map((group) => this.#groups.statsOf(group, nowMs));
+  }
+
+  /**
+   * Forgets a group, with its leases. Resolves to whether there was one; the queue is always there and can't be forgotten.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`, `bad_group`, `already_closed`.
+   */
+  async deleteGroup(topic: string, group: string): Promise<boolean> {
+    this.#assertOpen();
+    assertGroupName(group);
+    const target = this.#topics.find(topic)?.groups.get(group);
+    if (target === undefined) return false;
+    this.#groups.delete(target);
+    await this.#store.forget(target.topic.info, group);
+    return true;
   }
 
   /**
@@ -313,6 +427,11 @@ export class MessageBus implements AsyncDisposable {
       subscriptions: this.#fanout.size,
       published: this.#intake.published,
       pulled: this.#queues.pulled,
+      leased: this.#leases.size,
+      acked: this.#leases.acked,
+      nacked: this.#leases.nacked,
+      redelivered: this.#queues.redelivered,
+      dead: this.#deadLetters.moved,
       delivered: this.#delivered,
     };
   }
@@ -376,7 +495,7 @@ export class MessageBus implements AsyncDisposable {
       seq: log.next,
       cursor: formatCursor(log.next, info.epoch),
       length: log.length,
-      pending: queue.lag(log),
+      pending: queue.ahead,
       bytes: topic.bytes,
       subscribers: this.#fanout.countOf(topic),
     };
@@ -411,4 +530,8 @@ export class MessageBus implements AsyncDisposable {
     subscriber.end(reason);
     this.#observer.unsubscribed?.(subscriber, reason);
   }
+}
+
+function listOf(tokens: string | readonly string[]): readonly string[] {
+  return typeof tokens === "string" ? [tokens] : tokens;
 }

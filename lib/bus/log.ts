@@ -45,6 +45,16 @@ export class Log {
     return this.#segments[Math.floor(slot / SEGMENT_LENGTH)]![slot % SEGMENT_LENGTH];
   }
 
+  /** The oldest retained message of this id or a later one. */
+  from(id: number): Message | undefined {
+    return this.get(Math.max(id, this.#first));
+  }
+
+  /** How many retained messages have this id or a later one. */
+  countFrom(id: number): number {
+    return this.#next - Math.max(id, this.#first);
+  }
+
   /** The id of the oldest retained message created at or after a time; {@linkcode Log.next} if none is. */
   firstSince(createdMs: number): number {
     let low = this.#first;

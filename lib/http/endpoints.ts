@@ -4,8 +4,10 @@
  * @module
  */
 
+import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
 import { VERSION } from "../version.ts";
+import { groupEndpoints } from "./groups.ts";
 import type { Head } from "./head.ts";
 import { Refusal } from "./refusal.ts";
 import { jsonResponse, METRICS_TEXT, prefersJson, respond, textResponse } from "./respond.ts";
@@ -13,6 +15,8 @@ import { parametersOf } from "./target.ts";
 
 /** What endpoints work with. */
 export interface EndpointParts {
+  /** The bus. */
+  readonly bus: MessageBus;
   /** What `GET /metrics` answers; without it there is no such endpoint. */
   readonly metrics: (() => string) | undefined;
 }
@@ -41,7 +45,7 @@ export interface Action {
 export type Endpoint = Readonly<Partial<Record<"GET" | "PUT" | "POST" | "DELETE", Action>>>;
 
 /** The endpoints by their names as topics would have them, without the first slash. */
-function tableOf({ metrics }: EndpointParts): Readonly<Record<string, Endpoint>> {
+function tableOf({ bus, metrics }: EndpointParts): Readonly<Record<string, Endpoint>> {
   return {
     "-/health": { GET: { run: () => textResponse(200, "ok") } },
     "-/version": {
@@ -52,6 +56,7 @@ function tableOf({ metrics }: EndpointParts): Readonly<Record<string, Endpoint>>
             : textResponse(200, VERSION),
       },
     },
+    ...groupEndpoints(bus),
     ...(metrics === undefined ? {} : { metrics: { GET: { run: () => respond(200, metrics(), METRICS_TEXT) } } }),
   };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch } from "../bus/answers.ts";
+import type { Batch, TakeOptions } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
 import { lineLength } from "../bus/run.ts";
 import { BusError, quote } from "../errors.ts";
@@ -21,7 +21,10 @@ const CHUNK_BYTES = 64 * 1024;
 const encoder = new TextEncoder();
 
 /** How to pull. */
-export interface PullRequest {
+export interface PullRequest extends LookRequest, TakeOptions {}
+
+/** How to look at messages. */
+export interface LookRequest {
   /** How many messages; `undefined` for one, and no NDJSON. */
   readonly limit?: number | undefined;
   /** How long to wait for the first one, in milliseconds. */
@@ -33,7 +36,7 @@ export interface PullRequest {
 }
 
 /** What to browse. */
-export interface BrowseRequest extends PullRequest {
+export interface BrowseRequest extends LookRequest {
   /** Where to begin. */
   readonly since: Since;
   /** Whether to answer with lines that a browser shows. */
@@ -42,14 +45,25 @@ export interface BrowseRequest extends PullRequest {
 
 /** Takes the next messages and answers with them. */
 export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
-  const { limit, raw, waitMs, signal } = request;
-  const pulled = bus.pullBatch(topic, { limit: limit ?? 1, waitMs, signal });
+  const { limit, raw, waitMs, signal, group, from, leaseMs } = request;
+  const pulled = bus.pullBatch(topic, { limit: limit ?? 1, waitMs, signal, group, from, leaseMs });
   const { messages, gap }: Batch = await (waitMs === 0 ? pulled : unlessGone(pulled, signal)) ?? { messages: [] };
   const headers = gap === undefined ? {} : gapHeaders(gap);
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
-  if (limit === undefined) return jsonResponse(200, encodeEnvelope(messages[0]!), headers);
+  const [first] = messages;
+  if (limit === undefined && first !== undefined) {
+    return jsonResponse(200, encodeEnvelope(first), { ...headers, ...leaseHeaders(first) });
+  }
   return linesResponse(messages, NDJSON, headers);
+}
+
+/** What settles the lease of a message, for those who don't read JSON. */
+function leaseHeaders({ lease, attempt }: Message): HeaderRecord {
+  return {
+    ...(lease === undefined ? {} : { "msgbus-lease": lease }),
+    ...(attempt === undefined ? {} : { "msgbus-attempt": String(attempt) }),
+  };
 }
 
 /** Answers with retained messages and takes none. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Append, Durability, Store } from "../../lib/bus/store.ts";
+import type { Append, Durability, GroupChange, Store } from "../../lib/bus/store.ts";
 import type { TopicInfo } from "../../lib/message.ts";
 
 interface Question {
@@ -37,8 +37,14 @@ export class LaterStore implements Store {
     });
   }
 
-  advance(topic: TopicInfo, next: number): Promise<void> {
-    return this.#ask(`advance ${topic.name} to ${next}`, topic, () => {});
+  note(topic: TopicInfo, { group, next, unacked, done }: GroupChange): Promise<void> {
+    const more = [...unacked.map(({ id, attempt }) => `${id} has ${attempt}`), ...done.map((id) => `${id} done`)];
+    const name = group === "" ? topic.name : `${topic.name} ${group}`;
+    return this.#ask([`advance ${name} to ${next}`, ...more].join(", "), topic, () => {});
+  }
+
+  forget(topic: TopicInfo, group: string): Promise<void> {
+    return this.#ask(`forget ${topic.name} ${group}`, topic, () => {});
   }
 
   remove(topic: TopicInfo): Promise<void> | void {
