@@ -27,11 +27,14 @@ Deno.test("attributesOf is undefined if nothing is said", () => {
 });
 
 Deno.test("attributesOf keeps what is said, with the names of headers in lower case", () => {
-  assertEquals(seen(attributesOf({ contentType: "Text/Plain; charset=UTF-8", headers: { "X-Trace": "É 1" }, key: "k" })), {
-    contentType: "Text/Plain; charset=UTF-8",
-    headers: { "x-trace": "É 1" },
-    key: "k",
-  });
+  assertEquals(
+    seen(attributesOf({ contentType: "Text/Plain; charset=UTF-8", headers: { "X-Trace": "É 1" }, key: "k" })),
+    {
+      contentType: "Text/Plain; charset=UTF-8",
+      headers: { "x-trace": "É 1" },
+      key: "k",
+    },
+  );
   assertEquals(seen(attributesOf({ key: "k", headers: {} })), { contentType: undefined, headers: undefined, key: "k" });
 });
 
@@ -47,7 +50,7 @@ for (
     "a/b",
     "application/vnd.x+json",
     "text/plain;charset=utf-8",
-    "text/plain ; charset=utf-8; x=\"a b\\\"; c\"",
+    'text/plain ; charset=utf-8; x="a b\\"; c"',
     "text/plain;",
     "text/plain;;; a=b",
     "!#$%&'*+.^_`|~-/x",

@@ -121,7 +121,8 @@ Deno.test("encodeEnvelope writes what the publisher said and that it was handed 
 
 Deno.test("encodeEnvelope writes when a message of its own time to live expires", () => {
   const { topic, id, payload, createdMs } = seedMessage();
-  const envelopeOf = (ttlMs: number) => JSON.parse(encodeEnvelope(new Message(topic, { id, payload, createdMs, ttlMs })));
+  const envelopeOf = (ttlMs: number) =>
+    JSON.parse(encodeEnvelope(new Message(topic, { id, payload, createdMs, ttlMs })));
   assertEquals([envelopeOf(5).expires, envelopeOf(5).topic.ttl], ["2018-03-25T13:18:38.737Z", 60_000_000_000]);
   assertEquals(envelopeOf(0).expires, NEVER);
 });
@@ -187,7 +188,9 @@ Deno.test("decodeEnvelope leaves out what is of another type than it should be",
   const { contentType, headers, key } = more({ contentType: 1, headers: { a: "b", c: 1, d: null }, key: [] });
   assertEquals([contentType, { ...headers }, key], [undefined, { a: "b" }, undefined]);
   for (const headers of [null, 1, [], {}]) assertEquals({ ...more({ headers }).headers }, {});
-  for (const attempt of ["1", 1.5, null, { toString: 1 }]) assertEquals(more({ attempt, lease: "x" }).handout, undefined);
+  for (const attempt of ["1", 1.5, null, { toString: 1 }]) {
+    assertEquals(more({ attempt, lease: "x" }).handout, undefined);
+  }
   assertEquals(more({ attempt: 1, lease: 5 }).handout, { attempt: 1, lease: undefined });
   assertEquals(more({ lease: "x" }).handout, undefined);
 });
