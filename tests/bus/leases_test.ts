@@ -52,7 +52,10 @@ Deno.test("MessageBus.ack of several groups asks the store once for each", async
     tokens.push(...messages.map((message) => message.lease!));
   }
   const { waiting, result } = await through(bus.ack(tokens));
-  assertEquals([waiting, result.done.length], [["advance t g to 2, 0 done, 1 done", "advance t h to 2, 0 done, 1 done"], 4]);
+  assertEquals([waiting, result.done.length], [
+    ["advance t g to 2, 0 done, 1 done", "advance t h to 2, 0 done, 1 done"],
+    4,
+  ]);
 });
 
 Deno.test("MessageBus.pull of a lease that the store refuses fails, and its message comes again", async () => {
@@ -93,7 +96,9 @@ Deno.test("tokens of leases are never the same, and hard to guess", async () => 
   const bus = new MessageBus({ clock: new TestClock(), ttlMs: 0 });
   bus.put("t", "a");
   const tokens = new Set<string>();
-  for (let i = 0; i < 3000; i++) tokens.add(bus.get("t", { group: `g${i % 900}`, leaseMs: 1000 })?.lease ?? `none ${i}`);
+  for (let i = 0; i < 3000; i++) {
+    tokens.add(bus.get("t", { group: `g${i % 900}`, leaseMs: 1000 })?.lease ?? `none ${i}`);
+  }
   const given = [...tokens].filter((token) => !token.startsWith("none"));
   assertEquals([given.length, given.every((token) => /^[\w-]{22}$/.test(token))], [900, true]);
   assertEquals((await bus.ack(given.map((token) => token.slice(0, -1) + (token.endsWith("A") ? "B" : "A")))).done, []);
