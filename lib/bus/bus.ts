@@ -499,6 +499,7 @@ export class MessageBus implements AsyncDisposable {
       pending: queue.ahead,
       bytes: topic.bytes,
       subscribers: this.#fanout.countOf(topic),
+      groups: topic.groups.size - 1,
     };
   }
 
