@@ -147,6 +147,7 @@ Deno.test("msgbus topics lists topics, and msgbus info describes one", async () 
     "pending      1",
     `bytes        ${bytes}`,
     "subscribers  0",
+    "groups       0",
     `cursor       ${cursor}`,
     "",
   ]);
