@@ -4,19 +4,20 @@
  * @module
  */
 
-import { assertContentType } from "../attributes.ts";
+import { assertContentType, withServerHeaders } from "../attributes.ts";
 import { BusError, quote } from "../errors.ts";
-import type { Reply, ReplyOptions } from "./answers.ts";
+import type { BusRequestOptions, Reply, ReplyOptions, RequestOutcome } from "./answers.ts";
 import { type Clock, MAX_SLEEP_MS } from "./clock.ts";
+import { assertPayload, bytesOf, type Intake, wantedOf } from "./intake.ts";
 import { Tokens } from "./tokens.ts";
 
 /** The header of a message that says how to answer it. */
-export const REPLY_TO = "msgbus-reply-to";
+const REPLY_TO = "msgbus-reply-to";
 /** How long a request waits that doesn't say, in milliseconds. */
-export const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_TIMEOUT_MS = 30_000;
 
 /** How long a request waits. */
-export interface AwaitOptions {
+interface AwaitOptions {
   /** In milliseconds. */
   readonly timeoutMs: number;
   /** Ends the wait when it aborts. */
@@ -26,24 +27,13 @@ export interface AwaitOptions {
 /** What {@linkcode Requests} work with. */
 export interface RequestsParts {
   readonly clock: Clock;
+  readonly intake: Intake;
   /** How much an answer may have, in bytes. */
   readonly maxPayloadBytes: number;
 }
 
-const encoder = new TextEncoder();
-
-/**
- * Checks how long a request is to wait: whole milliseconds, up to 24 days.
- *
- * @throws {BusError} `bad_option`.
- */
-export function assertTimeout(timeoutMs: number): void {
-  if (Number.isInteger(timeoutMs) && timeoutMs >= 0 && timeoutMs <= MAX_SLEEP_MS) return;
-  throw new BusError("bad_option", `Cannot wait for an answer: bad timeoutMs ${timeoutMs}`);
-}
-
 /** One request that may be answered. */
-export class OpenRequest implements Disposable {
+class OpenRequest implements Disposable {
   /** What answers it. */
   readonly token: string;
   readonly #clock: Clock;
@@ -115,12 +105,28 @@ export class Requests {
     return this.#open.size;
   }
 
-  /**
-   * Opens a request. Dispose it.
-   *
-   * @throws {BusError} `draining`.
-   */
-  open(): OpenRequest {
+  /** See `MessageBus.request`; `assertOpen` throws if it may not be used any more. */
+  async ask(
+    topic: string,
+    payload: string | Uint8Array,
+    options: BusRequestOptions,
+    assertOpen: () => void,
+  ): Promise<RequestOutcome> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal, ...others } = options;
+    if (!Number.isInteger(timeoutMs) || timeoutMs < 0 || timeoutMs > MAX_SLEEP_MS) {
+      throw new BusError("bad_option", `Cannot wait for an answer: bad timeoutMs ${timeoutMs}`);
+    }
+    signal?.throwIfAborted();
+    const { ttlMs, ifMatch, attributes: said } = wantedOf(others);
+    // Before it is published: whoever sees the message may answer in the same turn.
+    using request = this.#openRequest();
+    const attributes = withServerHeaders(said, { [REPLY_TO]: request.token });
+    const wanted = { ttlMs, ifMatch, attributes, idempotencyKey: undefined };
+    const receipt = await this.#parts.intake.publish(topic, [payload], wanted, assertOpen);
+    return { receipt, reply: await request.answered({ timeoutMs, signal }) };
+  }
+
+  #openRequest(): OpenRequest {
     if (this.#draining) throw drained();
     const token = this.#tokens.next();
     const request = new OpenRequest(this.#parts.clock, token, () => this.#open.delete(token));
@@ -131,7 +137,8 @@ export class Requests {
   /** See `MessageBus.reply`. */
   reply(token: string, payload: string | Uint8Array, { contentType }: ReplyOptions): void {
     if (contentType !== undefined) assertContentType(contentType);
-    const bytes = typeof payload === "string" ? encoder.encode(payload) : payload;
+    assertPayload(payload);
+    const bytes = bytesOf(payload);
     const { maxPayloadBytes } = this.#parts;
     if (bytes.length > maxPayloadBytes) {
       throw new BusError("too_large", `payload exceeds max-payload-size: ${bytes.length} > ${maxPayloadBytes}`);

@@ -32,8 +32,11 @@ export class LaterStore implements Store {
     this.#prompt = prompt;
   }
 
-  append({ topic, payloads, expectedId, exact, scheduled }: Append): Promise<number> {
-    return this.#ask(`append ${payloads.length} to ${topic.name}`, topic, () => {
+  append({ topic, payloads, expectedId, exact, scheduled, settles }: Append): Promise<number> {
+    const more = settles === undefined
+      ? ""
+      : `, ${settles.change.group} of ${settles.topic.name} has ${settles.change.done.join(" ")} done`;
+    return this.#ask(`append ${payloads.length} to ${topic.name}${more}`, topic, () => {
       let log = this.#logs.get(topic.epoch);
       const nextId = log?.length ?? 0;
       if (exact && nextId !== expectedId) {
