@@ -184,8 +184,6 @@ export class Dedupe {
 
   #enter(known: Known): void {
     const { topic, idempotency: { key } } = known;
-    // What it was is over: it was deleted while the store was asked.
-    if (topic.deleted) return;
     const ofTopic = this.#byTopic.get(topic);
     if (ofTopic === undefined) this.#byTopic.set(topic, new Map([[key, known]]));
     else ofTopic.set(key, known);
@@ -193,6 +191,7 @@ export class Dedupe {
 
   /** Keeps what is known until it is forgotten, in favour of newer ones if there are too many. */
   #remember(known: Known): void {
+    // It may have been deleted while the store was asked.
     if (known.topic.deleted) return;
     const { untilMs } = known.idempotency;
     known.place = this.#answered.add(known, untilMs);
