@@ -23,12 +23,12 @@ export class Cursor {
 
   /** How many retained messages lie ahead. */
   lag(log: Log): number {
-    return log.next - Math.max(this.#next, log.first);
+    return log.countFrom(this.#next);
   }
 
   /** The next retained message, without moving. */
   peek(log: Log): Message | undefined {
-    return log.get(Math.max(this.#next, log.first));
+    return log.from(this.#next);
   }
 
   /** Moves on to a later position. */

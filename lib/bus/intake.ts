@@ -64,7 +64,7 @@ export class Intake {
     assertPayload(payload);
     const wanted = wantedOf(options);
     const topic = this.#parts.topics.admit(name);
-    const append = this.#prepare(topic, [topic.encode(payload)], wanted);
+    const append = this.#prepare(topic, [topic.encode(payload, wanted.ttlMs)], wanted);
     return this.#apply(topic, append, this.#ask(topic, append) as number)!;
   }
 
@@ -86,7 +86,7 @@ export class Intake {
       await topic.removal;
       assertOpen();
     }
-    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each)), wanted);
+    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each, wanted.ttlMs)), wanted);
     const answer = this.#ask(topic, append);
     // A synchronous store is not awaited: nothing may happen between the check, the append and what follows from it.
     let firstId: number;

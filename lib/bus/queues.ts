@@ -109,7 +109,8 @@ export class Queues {
     const start = startOf(topic, since, this.#parts.topics.gone);
     const gap = start.gap ?? topic.gapAt(start.next);
     const messages: Message[] = [];
-    let next = Math.max(start.next, topic.log.first);
+    let next = topic.log.idFrom(start.next);
+    // To the first hole: an answer can tell of one gap, before its messages.
     for (let bytes = 0; messages.length < limit; next++) {
       const message = topic.log.get(next);
       if (message === undefined) break;
@@ -166,7 +167,8 @@ export class Queues {
       gap = this.#parts.retention.skip(topic);
       for (let bytes = 0; messages.length < limit;) {
         const next = topic.queue.peek(topic.log);
-        if (next === undefined) break;
+        // What is gone between two messages the next pull is told.
+        if (next === undefined || next.id !== topic.queue.next) break;
         if (limit > 1 && (bytes += lineLength(next)) > maxBytes && messages.length > 0) break;
         const message = this.#parts.retention.take(topic)!;
         messages.push(message);

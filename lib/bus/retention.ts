@@ -130,10 +130,10 @@ export class Retention {
     this.#rank(topic);
   }
 
-  /** Moves a topic's queue to the oldest retained message if it was before it; returns what it has lost. */
+  /** Moves a topic's queue past what is gone directly before its next message; returns that. */
   skip(topic: Topic): Gap | undefined {
     const gap = topic.gapAt(topic.queue.next);
-    if (gap !== undefined) topic.queue.skipTo(topic.log.first);
+    if (gap !== undefined) topic.queue.skipTo(gap.to! + 1);
     return gap;
   }
 
@@ -148,10 +148,10 @@ export class Retention {
     return message;
   }
 
-  /** Drops what has expired in a topic. */
+  /** Drops what has expired in a topic, in the order in which it did. */
   expire(topic: Topic, nowMs: number): void {
     if (topic.expiresMs > nowMs) return;
-    while (topic.expiresMs <= nowMs) this.#drop(topic, "expired");
+    while (topic.expiresMs <= nowMs) this.#drop(topic, topic.nextToExpire!.id, "expired");
     topic.usedMs = Math.max(topic.usedMs, nowMs);
     this.#rank(topic);
   }
@@ -159,22 +159,22 @@ export class Retention {
   #makeRoom(topic: Topic, bytes: number, nowMs: number): void {
     const { maxMessages, maxTopicBytes, maxMemoryBytes } = this.#limits;
     while (topic.log.length > 0 && (topic.log.length >= maxMessages || topic.bytes + bytes > maxTopicBytes)) {
-      this.#drop(topic, "limit");
+      this.#drop(topic, topic.log.first, "limit");
     }
     while (this.#bytes + bytes > maxMemoryBytes) {
       this.#rank(topic);
       const largest = this.#ranking.peek()!;
       if (largest.key === 0) return;
-      this.#drop(largest.value, "limit");
+      this.#drop(largest.value, largest.value.log.first, "limit");
       this.#rank(largest.value);
       if (largest.value.log.length === 0) this.#onEmptied(largest.value, nowMs);
     }
   }
 
-  #drop(topic: Topic, reason: DropReason): void {
+  #drop(topic: Topic, id: number, reason: DropReason): void {
     const bytesBefore = topic.bytes;
     const pulledBefore = topic.pulledBytes;
-    const message = topic.dropOldest(reason);
+    const message = topic.drop(id, reason);
     this.#bytes += topic.bytes - bytesBefore;
     this.#pulledBytes += topic.pulledBytes - pulledBefore;
     this.#messages--;
