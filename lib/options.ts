@@ -113,6 +113,21 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
     [1000, MAX_DURATION_MS],
     "how long a topic with nothing retained and no reader is remembered",
   ),
+  maxGroups: count("max-groups", DEFAULT_LIMITS.maxGroups, "groups of a topic"),
+  maxLeased: count("max-leased", DEFAULT_LIMITS.maxLeased, "messages leased and not done in a group"),
+  maxAttempts: count(
+    "max-attempts",
+    DEFAULT_LIMITS.maxAttempts,
+    "how often a message is leased before it becomes a dead letter; 0 is without end",
+    undefined,
+    [0, 1_000_000],
+  ),
+  groupIdleMs: duration(
+    "group-idle",
+    DEFAULT_LIMITS.groupIdleMs,
+    [1000, MAX_DURATION_MS],
+    "how long a group that nobody uses is remembered",
+  ),
   discard: choice(
     "discard",
     ["old", "new"],

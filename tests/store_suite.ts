@@ -66,11 +66,22 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
     await answer;
   });
 
-  test("advance is accepted for any id of the topic, one after another", async (store) => {
+  test("note is accepted for any group of the topic, one change after another", async (store) => {
     const topic = topicOf("foo");
     await store.append(appendOf(topic, 0, "a", "b"));
-    await store.advance(topic, 1);
-    await store.advance(topic, 2);
+    await store.note(topic, { group: "", next: 1, unacked: [], done: [] });
+    await store.note(topic, { group: "", next: 2, unacked: [{ id: 1, attempt: 1 }], done: [] });
+    await store.note(topic, { group: "", next: 2, unacked: [], done: [1] });
+    await store.note(topic, { group: "workers", next: 1, unacked: [{ id: 0, attempt: 1, notBeforeMs: 5 }], done: [] });
+  });
+
+  test("forget of a group that it has noted, or never heard of, does nothing else", async (store) => {
+    const topic = topicOf("foo");
+    await store.append(appendOf(topic, 0, "a", "b"));
+    await store.note(topic, { group: "workers", next: 1, unacked: [], done: [] });
+    await store.forget(topic, "workers");
+    await store.forget(topic, "nobody");
+    assertEquals(await store.append(appendOf(topic, 2, "c")), 2);
   });
 
   test("remove lets a topic of the same name begin at id 0", async (store) => {
@@ -120,7 +131,7 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
     assertEquals(got.map((message) => message?.text()), ["a", "b", "c"]);
   });
 
-  test("advance under a bus: of many who pull at once, one gets the message", async (store) => {
+  test("note under a bus: of many who pull at once, one gets the message", async (store) => {
     await using bus = busOf(store);
     await bus.publish("foo", "a");
     const pulled = await Promise.all([bus.pull("foo"), bus.pull("foo"), bus.pull("foo")]);

@@ -18,7 +18,7 @@ export interface PublishOptions extends Attributes {
 }
 
 /** The options of a publish that sets none. */
-export const NO_OPTIONS: PublishOptions = {};
+export const NO_OPTIONS: PublishOptions & TakeOptions = {};
 
 /** The answer to a publish: it is acknowledged. */
 export interface Receipt {
@@ -141,6 +141,8 @@ export interface TopicStats {
   readonly bytes: number;
   /** Subscriptions. */
   readonly subscribers: number;
+  /** Groups, the queue not counted. */
+  readonly groups: number;
 }
 
 /** Everything a bus holds now, and what it has done since it was made. */
@@ -157,6 +159,16 @@ export interface BusTotals {
   readonly published: number;
   /** Messages handed out by queues. */
   readonly pulled: number;
+  /** Leases now that can be settled. */
+  readonly leased: number;
+  /** Leases acknowledged. */
+  readonly acked: number;
+  /** Leases handed back. */
+  readonly nacked: number;
+  /** Messages handed out that had been handed out before. */
+  readonly redelivered: number;
+  /** Messages that became dead letters. */
+  readonly dead: number;
   /** Messages taken by subscriptions; one that two take counts twice. */
   readonly delivered: number;
   /** Messages whose time to live passed. */

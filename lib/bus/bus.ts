@@ -4,46 +4,42 @@
  * @module
  */
 
-import { BusError, quote } from "../errors.ts";
+import { BusError } from "../errors.ts";
 import { formatCursor, type Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
-import { hasWildcard, parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
-import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { DeadLetters } from "./dead_letters.ts";
 import { Fanout } from "./fanout.ts";
-import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
 import {
   type Batch,
   type BrowseOptions,
   type BrowseWaitingOptions,
   type BusTotals,
+  type GroupStats,
+  type NackOptions,
   NO_OPTIONS,
   type Page,
   type PublishOptions,
   type PullBatchOptions,
   type PullOptions,
   type Receipt,
+  type Settlement,
+  type TakeOptions,
   type TopicStats,
 } from "./answers.ts";
+import { type Group, QUEUE } from "./group.ts";
+import { assertGroupName, Groups } from "./groups.ts";
 import { Intake } from "./intake.ts";
 import { largest } from "./largest.ts";
+import { Leases } from "./leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
-import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
-import { PatternTree } from "./pattern_tree.ts";
 import { Queues } from "./queues.ts";
 import { Retention } from "./retention.ts";
-import { Runs } from "./run.ts";
-import { type Appointment, Schedule } from "./schedule.ts";
-import { assertSince, timeOf } from "./start.ts";
+import { Schedule } from "./schedule.ts";
 import type { Store } from "./store.ts";
-import {
-  type EndReason,
-  type SubscribeOptions,
-  Subscriber,
-  type SubscriberHost,
-  type Subscription,
-} from "./subscription.ts";
+import type { SubscribeOptions, Subscription } from "./subscription.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
 
@@ -83,10 +79,13 @@ export class MessageBus implements AsyncDisposable {
   readonly #fanout: Fanout;
   readonly #topics: TopicTable;
   readonly #intake: Intake;
+  readonly #groups: Groups;
   readonly #queues: Queues;
-  readonly #feedHost: FeedHost;
-  #state: "open" | "draining" | "closed" = "open";
-  #delivered = 0;
+  readonly #leases: Leases;
+  readonly #deadLetters: DeadLetters;
+  readonly #settle: (group: Group, nowMs: number) => void;
+  readonly #subscriptions: Subscriptions;
+  #closed = false;
 
   /**
    * Makes an empty bus.
@@ -101,11 +100,50 @@ export class MessageBus implements AsyncDisposable {
     this.#clock = clock;
     const startedMs = clock.now();
     const schedule = this.#schedule = new Schedule(clock);
+    const settle = (group: Group, nowMs: number) => {
+      retention.expire(group.topic, nowMs);
+      group.settle(nowMs);
+      deadLetters.flush();
+    };
+    const note = (group: Group) => {
+      deadLetters.flush();
+      retention.noteMoved(group.topic);
+      const change = group.takeChange();
+      // The store may be removing the topic with everything.
+      const isNoted = change !== undefined && group.topic.removal === undefined && !group.topic.deleted;
+      return isNoted ? store.note(group.topic.info, change) : undefined;
+    };
+    const leases = this.#leases = new Leases({ clock, settle, note });
     const onEmptied = (topic: Topic, nowMs: number) => this.#topics.comeBack(topic, nowMs);
     const retention = this.#retention = new Retention({ limits, observer, onEmptied });
     const fanout = this.#fanout = new Fanout(clock, (topic) => this.#queues.serve(topic.info.name));
-    const topics = this.#topics = new TopicTable({ limits, clock, schedule, retention, fanout, store, startedMs });
-    const queues = this.#queues = new Queues({ clock, store, observer, topics, retention });
+    const groups: Groups = this.#groups = new Groups({
+      limits,
+      clock,
+      schedule,
+      host: {
+        maxLeased: limits.maxLeased,
+        issue: (item) => leases.issue(item),
+        revoke: (token) => leases.revoke(token),
+        bury: (item, message) => deadLetters.bury(item, message),
+        wake: (group) => queues.wake(group),
+        watch: (group) => groups.watch(group),
+      },
+      waitersOf: (topic, group) => queues.waitersOf(topic, group),
+      settle,
+      onMoved: (topic) => retention.noteMoved(topic),
+    });
+    const topics: TopicTable = this.#topics = new TopicTable({
+      limits,
+      clock,
+      schedule,
+      retention,
+      fanout,
+      groups,
+      store,
+      startedMs,
+    });
+    const queues: Queues = this.#queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
     const isAwaited = (name: string) => queues.isAwaited(name);
     const intake = this.#intake = new Intake({
       clock,
@@ -117,16 +155,10 @@ export class MessageBus implements AsyncDisposable {
       fanout,
       isAwaited,
     });
-    this.#feedHost = {
-      runs: new Runs(clock),
-      gone: topics.gone,
-      expire: (topic) => {
-        // What a deleted one has is not counted any more.
-        if (!topic.deleted) retention.expire(topic, clock.now());
-      },
-      spread: () => fanout.spread(),
-      settledMs: () => intake.settledMs(),
-    };
+    const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake });
+    this.#settle = settle;
+    const settledMs = () => intake.settledMs();
+    this.#subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
   }
 
   /**
@@ -142,15 +174,15 @@ export class MessageBus implements AsyncDisposable {
   }
 
   /**
-   * Takes the next message of the topic's queue at once, or `undefined` if there is none. Only with a synchronous
-   * store; {@linkcode MessageBus.pull} works with all.
+   * Takes or leases the next message of the topic's queue, or of a group, at once; `undefined` if there is none. Only with
+   * a synchronous store; {@linkcode MessageBus.pull} works with all.
    *
    * @throws {BusError} `not_synchronous`, or as {@linkcode MessageBus.pull}.
    */
-  get(topic: string): Message | undefined {
+  get(topic: string, options: TakeOptions = NO_OPTIONS): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    return this.#queues.get(topic);
+    return this.#queues.get(topic, options);
   }
 
   /**
@@ -195,6 +227,68 @@ export class MessageBus implements AsyncDisposable {
   }
 
   /**
+   * Is done with leased messages: they are not handed out again in their groups. That of a lease that has ended counts,
+   * if the message was not handed out again. The group changes at once, in this call; the promise is for the store.
+   *
+   * @throws {BusError} `already_closed`.
+   */
+  ack(tokens: string | readonly string[]): Promise<Settlement> {
+    this.#assertOpen();
+    return this.#leases.ack(listOf(tokens));
+  }
+
+  /**
+   * Hands leased messages back, to be handed out again before anything new, at once or after a delay. One that has had
+   * all its attempts becomes a dead letter in `<topic>/-dead`.
+   *
+   * @throws {BusError} `bad_option` for a wrong delay or reason, `already_closed`.
+   */
+  nack(tokens: string | readonly string[], options: NackOptions = {}): Promise<Settlement> {
+    this.#assertOpen();
+    return this.#leases.nack(listOf(tokens), options);
+  }
+
+  /**
+   * Makes leases last for `leaseMs` from now on. Default: as long as each was to last at first.
+   *
+   * @throws {BusError} `bad_option` for a lease that is not from 1 s to 12 h, `already_closed`.
+   */
+  extend(tokens: string | readonly string[], leaseMs?: number): Promise<Settlement> {
+    this.#assertOpen();
+    return this.#leases.extend(listOf(tokens), leaseMs);
+  }
+
+  /**
+   * The groups of a topic as they are now, the queue first; none if the topic doesn't exist. Without a topic those of all
+   * topics, but queues that nothing was leased from.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`.
+   */
+  groups(topic?: string): GroupStats[] {
+    const nowMs = this.#clock.now();
+    const found = topic === undefined ? [...this.#topics.all()] : [this.#topics.find(topic)];
+    return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
+      this.#settle(group, nowMs);
+      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0;
+    }).map((group) => this.#groups.statsOf(group, nowMs));
+  }
+
+  /**
+   * Forgets a group, with its leases. Resolves to whether there was one; the queue is always there and can't be forgotten.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`, `bad_group`, `already_closed`.
+   */
+  async deleteGroup(topic: string, group: string): Promise<boolean> {
+    this.#assertOpen();
+    assertGroupName(group);
+    const target = this.#topics.find(topic)?.groups.get(group);
+    if (target === undefined) return false;
+    this.#groups.delete(target);
+    await this.#store.forget(target.topic.info, group);
+    return true;
+  }
+
+  /**
    * Shows retained messages of a topic and takes nothing; `undefined` if the topic doesn't exist.
    *
    * @throws {BusError} `bad_topic`, `not_nfc`, `bad_cursor`, `already_closed`.
@@ -223,31 +317,7 @@ export class MessageBus implements AsyncDisposable {
    */
   subscribe(topics: string, options: SubscribeOptions = {}): Subscription {
     this.#assertOpen();
-    if (this.#state === "draining") throw new BusError("draining", "Cannot subscribe: the bus is shutting down");
-    const pattern = parseTopicPattern(topics);
-    const { since = "latest", signal } = options;
-    assertSince(since);
-    let feed: Feed;
-    if (pattern.topic !== undefined) {
-      const topic = this.#topics.find(pattern.topic);
-      // One that has had no message may never have been: its first publish may be refused.
-      feed = new TopicFeed(this.#feedHost, pattern.topic, topic?.log.next === 0 ? undefined : topic, since);
-    } else {
-      if (typeof since === "object" && "next" in since) {
-        throw new BusError(
-          "bad_cursor",
-          `Cannot subscribe to ${quote(pattern.text)} from an id: it has several topics`,
-        );
-      }
-      // What has been published in this turn is not new to it.
-      this.#fanout.spread();
-      feed = new MergedFeed(this.#feedHost, pattern, this.#matching(pattern, since), since);
-    }
-    const subscriber = new Subscriber(this.#subscriberHost, pattern, feed, options);
-    this.#observer.subscribed?.(subscriber);
-    this.#fanout.add(subscriber);
-    if (signal !== undefined) subscriber.obey(signal);
-    return subscriber;
+    return this.#subscriptions.subscribe(topics, options);
   }
 
   /**
@@ -276,7 +346,7 @@ export class MessageBus implements AsyncDisposable {
     }
     target.cleared = true;
     this.#topics.forget(target);
-    for (const subscriber of this.#fanout.forget(target)) this.#end(subscriber, "deleted");
+    this.#subscriptions.forget(target);
     return true;
   }
 
@@ -313,7 +383,12 @@ export class MessageBus implements AsyncDisposable {
       subscriptions: this.#fanout.size,
       published: this.#intake.published,
       pulled: this.#queues.pulled,
-      delivered: this.#delivered,
+      leased: this.#leases.size,
+      acked: this.#leases.acked,
+      nacked: this.#leases.nacked,
+      redelivered: this.#queues.redelivered,
+      dead: this.#deadLetters.moved,
+      delivered: this.#subscriptions.delivered,
     };
   }
 
@@ -322,16 +397,14 @@ export class MessageBus implements AsyncDisposable {
    * pulling go on, so that requests in work can finish. A second call does nothing.
    */
   drain(): void {
-    if (this.#state === "open") this.#state = "draining";
-    this.#fanout.ring();
+    this.#subscriptions.drain();
     this.#queues.drain();
-    for (const subscriber of this.#fanout.all()) this.#end(subscriber, "drained");
   }
 
   /** Drains, then ends: closes the store and refuses everything from then on with `already_closed`. */
   async close(): Promise<void> {
     this.drain();
-    this.#state = "closed";
+    this.#closed = true;
     this.#schedule.stop();
     await this.#store.close();
   }
@@ -344,26 +417,13 @@ export class MessageBus implements AsyncDisposable {
   readonly #assertOpenNow = () => this.#assertOpen();
 
   #assertOpen(): void {
-    if (this.#state === "closed") throw new BusError("already_closed", "Cannot use the bus: it is closed");
+    if (this.#closed) throw new BusError("already_closed", "Cannot use the bus: it is closed");
   }
 
   #assertSynchronous(method: string): void {
     if (!this.#store.synchronous) {
       throw new BusError("not_synchronous", `Cannot ${method} at once: the store answers later`);
     }
-  }
-
-  /** The topics that a subscription to several may have something to read of when it begins, in the order they were made. */
-  #matching({ items }: TopicPattern, since: Since): Topic[] {
-    if (since === "latest") return [];
-    if (items.some(hasWildcard)) {
-      const wanted = PatternTree.of(items);
-      // By far the most are told apart by a number: when their newest message was created.
-      const fromMs = typeof since === "object" && "fromMs" in since ? since.fromMs : timeOf(since, this.#topics.gone);
-      return [...this.#topics.all()].filter(({ info, newestMs }) => newestMs >= fromMs && wanted.matches(info.name));
-    }
-    return items.map((item) => this.#topics.get(item)).filter((topic) => topic !== undefined)
-      .sort((a, b) => a.info.createdMs - b.info.createdMs);
   }
 
   #statsOf(topic: Topic): TopicStats {
@@ -376,39 +436,14 @@ export class MessageBus implements AsyncDisposable {
       seq: log.next,
       cursor: formatCursor(log.next, info.epoch),
       length: log.length,
-      pending: queue.lag(log),
+      pending: queue.ahead,
       bytes: topic.bytes,
       subscribers: this.#fanout.countOf(topic),
+      groups: topic.groups.size - 1,
     };
   }
+}
 
-  readonly #subscriberHost: SubscriberHost = {
-    delivered: (delivery: Delivery) => this.#countDelivery(delivery),
-    unsubscribe: (subscriber: Subscriber, reason: EndReason) => this.#end(subscriber, reason),
-    watch: (subscriber: Subscriber, everyMs: number) => this.#watch(subscriber, everyMs),
-    unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
-  };
-
-  #countDelivery(delivery: Delivery): void {
-    if (delivery.event === "gap") this.#observer.gap?.(delivery);
-    if (delivery.event !== "messages") return;
-    const { length } = delivery.messages;
-    this.#delivered += length;
-    this.#observer.delivered?.(delivery.topic.name, length);
-  }
-
-  #watch(subscriber: Subscriber, everyMs: number): Appointment {
-    const due = (nowMs: number) => subscriber.tend() ? nowMs + everyMs : Infinity;
-    return this.#schedule.add({ due }, this.#clock.now() + everyMs);
-  }
-
-  #end(subscriber: Subscriber, reason: EndReason): void {
-    if (!this.#fanout.remove(subscriber)) return;
-    for (const item of subscriber.pattern.items) {
-      const topic = this.#topics.get(item);
-      if (topic !== undefined) topic.usedMs = this.#clock.now();
-    }
-    subscriber.end(reason);
-    this.#observer.unsubscribed?.(subscriber, reason);
-  }
+function listOf(tokens: string | readonly string[]): readonly string[] {
+  return typeof tokens === "string" ? [tokens] : tokens;
 }

@@ -31,6 +31,18 @@ export interface IntakeParts {
   readonly isAwaited: (name: string) => boolean;
 }
 
+/** What the server publishes. */
+export interface ReservedAppend {
+  /** How long the topic keeps messages, if it is made, in milliseconds. */
+  readonly topicTtlMs: number;
+  /** The payload. */
+  readonly payload: Uint8Array;
+  /** Everything else, server headers among it. */
+  readonly attributes: Attributes;
+  /** What is changed in the same step. */
+  readonly settles: Append["settles"];
+}
+
 /** Checks, has the store append, and applies, in this order; nothing is visible before the store has answered. */
 export class Intake {
   readonly #parts: IntakeParts;
@@ -100,6 +112,23 @@ export class Intake {
       durability: store.durability,
       subscribers: fanout.countOf(topic),
     };
+  }
+
+  /**
+   * Appends a message to a topic that only the server publishes to, made if need be; settles when that is done.
+   *
+   * @throws {BusError} as {@linkcode Intake.publish}, and `overloaded` while such a topic is being deleted.
+   */
+  appendReserved(name: string, { topicTtlMs, payload, attributes, settles }: ReservedAppend): void | Promise<void> {
+    const { topics } = this.#parts;
+    const topic = topics.admitReserved(name, topicTtlMs);
+    if (topic.removal !== undefined) {
+      throw new BusError("overloaded", `Cannot publish to ${quote(name)}: being deleted`);
+    }
+    const append = { ...this.#prepare(topic, [payload], { ...NOTHING, attributes }), settles };
+    const answer = this.#ask(topic, append);
+    if (typeof answer === "number") this.#apply(topic, append, answer);
+    else return this.#applyLater(topic, append, answer).then(() => {});
   }
 
   /** Checks payloads against the limits, and makes of them what the store is asked to append. */

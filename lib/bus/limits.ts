@@ -28,9 +28,18 @@ export interface Limits {
   readonly maxTopics: number;
   /** How long a topic with nothing retained and no reader is remembered, in milliseconds. Default 24 h. */
   readonly topicIdleMs: number;
+  /** Groups of a topic, the queue not counted. Default 1000. */
+  readonly maxGroups: number;
+  /** Messages that a group may have handed out or passed over and not be done with. Default 10 000. */
+  readonly maxLeased: number;
+  /** How often a message is leased before it becomes a dead letter; `0` means without end. Default 5. */
+  readonly maxAttempts: number;
+  /** How long a group that nobody uses is remembered, in milliseconds. Default 24 h. */
+  readonly groupIdleMs: number;
   /**
    * What makes room in a full topic or a full memory. `old` drops the oldest messages. `new` drops only messages that
-   * the queue has handed out and refuses the publish if that is not enough. Default `old`.
+   * all groups are done with, the queue among them unless there are only others, and refuses the publish if that is not
+   * enough. Default `old`.
    */
   readonly discard: Discard;
 }
@@ -44,6 +53,10 @@ export const DEFAULT_LIMITS: Limits = {
   maxPayloadBytes: 1024 ** 2,
   maxTopics: 65_536,
   topicIdleMs: 24 * 3_600_000,
+  maxGroups: 1000,
+  maxLeased: 10_000,
+  maxAttempts: 5,
+  groupIdleMs: 24 * 3_600_000,
   discard: "old",
 };
 

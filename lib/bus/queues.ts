@@ -4,27 +4,32 @@
  * @module
  */
 
-import { BusError } from "../errors.ts";
-import type { Gap } from "../event.ts";
+import { BusError, quote } from "../errors.ts";
 import { formatCursor, type Message, parseCursor } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import type { Batch, BrowseOptions, BrowseWaitingOptions, Page, PullBatchOptions } from "./answers.ts";
+import type { Batch, BrowseOptions, BrowseWaitingOptions, Page, PullBatchOptions, TakeOptions } from "./answers.ts";
 import type { Clock } from "./clock.ts";
+import { type Group, QUEUE } from "./group.ts";
+import type { Groups } from "./groups.ts";
+import { assertLease } from "./leases.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import { lineLength } from "./run.ts";
 import { assertSince, startOf } from "./start.ts";
-import type { Store } from "./store.ts";
 import type { TopicTable } from "./topic_table.ts";
 import { WaitingPulls, type WaitOptions } from "./waiting_pulls.ts";
 
 /** What {@linkcode Queues} work with. */
 export interface QueuesParts {
   readonly clock: Clock;
-  readonly store: Store;
   readonly observer: Observer;
   readonly topics: TopicTable;
+  readonly groups: Groups;
   readonly retention: Retention;
+  /** Ends what is over in a group. */
+  readonly settle: (group: Group, nowMs: number) => void;
+  /** Told of a group that was changed; settles when the store has learnt of that. */
+  readonly note: (group: Group) => void | Promise<void>;
 }
 
 /** What was taken of a queue; `noted` settles when the store has learnt of that. */
@@ -36,8 +41,7 @@ function isSomething(page: Page | undefined): boolean {
   return page !== undefined && (page.messages.length > 0 || page.gap !== undefined);
 }
 
-const ONE_MESSAGE: PullBatchOptions = { limit: 1 };
-const NO_MESSAGE: PullBatchOptions = { limit: 0 };
+const NOTHING: Taken = { messages: [], noted: undefined };
 /** What is given at once, in bytes of envelopes with a line end each. */
 const MAX_BATCH_BYTES = 8 * 1024 ** 2;
 
@@ -48,6 +52,7 @@ export class Queues {
   readonly #browsing: WaitingPulls;
   #draining = false;
   #pulled = 0;
+  #redelivered = 0;
 
   /** Makes one that has handed out nothing. */
   constructor(parts: QueuesParts) {
@@ -61,9 +66,26 @@ export class Queues {
     return this.#pulled;
   }
 
+  /** How many of them had been handed out before. */
+  get redelivered(): number {
+    return this.#redelivered;
+  }
+
   /** Whether somebody waits for a message of the topic of this name. */
   isAwaited(name: string): boolean {
     return this.#waiting.has(name) || this.#browsing.has(name);
+  }
+
+  /** How many pulls wait for a message of a group. */
+  waitersOf(topic: string, group: string): number {
+    return this.#waiting.countOf({ topic, group });
+  }
+
+  /** Serves those who wait for a group, at the end of this turn: it has a message to be handed out again. */
+  wake({ topic: { info }, name: group }: Group): void {
+    const topic = info.name;
+    if (this.waitersOf(topic, group) === 0) return;
+    this.#parts.clock.defer(() => this.#waiting.serveGroup({ topic, group }));
   }
 
   /** Serves those who wait for the topic of this name, as far as there is something. */
@@ -81,19 +103,19 @@ export class Queues {
   }
 
   /** See `MessageBus.get`. The store must be synchronous. */
-  get(name: string): Message | undefined {
-    return this.#take(name, ONE_MESSAGE).messages[0];
+  get(name: string, options: TakeOptions): Message | undefined {
+    return this.#take(name, options, 1).messages[0];
   }
 
   /** See `MessageBus.pullBatch`; `assertOpen` throws if the bus may not be used any more. */
   async pullBatch(name: string, options: PullBatchOptions, assertOpen: () => void): Promise<Batch> {
     assertOpen();
-    const { waitMs = 0, signal } = options;
+    const { waitMs = 0, signal, limit = 100 } = options;
     signal?.throwIfAborted();
     // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
-    const taken = waitMs > 0 && (this.#waiting.has(canonicalTopicName(name)) || !this.#hasNext(name))
+    const taken = waitMs > 0 && this.#mustWait(name, options)
       ? await this.#takeLater(name, options, { waitMs, signal })
-      : this.#take(name, options);
+      : this.#take(name, options, limit);
     const { messages, gap, noted } = taken;
     if (noted !== undefined) await noted;
     return { messages, gap };
@@ -136,52 +158,86 @@ export class Queues {
       const page = this.browse(canonical, { ...options, since: here });
       return isSomething(page) ? page : undefined;
     };
-    const found = await this.#browsing.wait(canonical, look, { waitMs, signal });
+    const found = await this.#browsing.wait({ topic: canonical, group: QUEUE }, look, { waitMs, signal });
     return found ?? this.browse(canonical, { ...options, since: here });
   }
 
-  async #takeLater(topic: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
+  #mustWait(name: string, options: PullBatchOptions): boolean {
+    const topic = canonicalTopicName(name);
+    return this.#waiting.countOf({ topic, group: options.group ?? QUEUE }) > 0 || !this.#hasNext(topic, options);
+  }
+
+  async #takeLater(name: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
     if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
-    const name = canonicalTopicName(topic);
-    const take = () => this.#hasNext(name) ? this.#take(name, options) : undefined;
-    return await this.#waiting.wait(name, take, wait) ?? this.#take(name, NO_MESSAGE);
+    const topic = canonicalTopicName(name);
+    const { group = QUEUE, limit = 100 } = options;
+    const take = () => this.#hasNext(topic, options) ? this.#take(topic, options, limit) : undefined;
+    return await this.#waiting.wait({ topic, group }, take, wait) ?? this.#take(topic, options, 0);
   }
 
-  /** Whether there is something next in a topic's queue. */
-  #hasNext(name: string): boolean {
-    const topic = this.#parts.topics.find(name);
-    if (topic === undefined) return false;
-    topic.usedMs = this.#parts.clock.now();
-    this.#parts.retention.expire(topic, topic.usedMs);
-    return topic.queue.peek(topic.log) !== undefined;
+  /** Whether there is something next in a group, even if only that it has no room for it. */
+  #hasNext(name: string, options: TakeOptions): boolean {
+    const group = this.#groupOf(name, options);
+    return group !== undefined && group.available !== false;
   }
 
-  /** Takes what is next in a topic's queue, and tells the store. */
-  #take(name: string, { limit = 100, maxBytes = MAX_BATCH_BYTES }: PullBatchOptions): Taken {
-    const topic = this.#parts.topics.find(name);
-    const messages: Message[] = [];
-    let gap: Gap | undefined;
-    if (topic !== undefined) {
-      topic.usedMs = this.#parts.clock.now();
-      this.#parts.retention.expire(topic, topic.usedMs);
-      gap = this.#parts.retention.skip(topic);
-      for (let bytes = 0; messages.length < limit;) {
-        const next = topic.queue.peek(topic.log);
-        // What is gone between two messages the next pull is told.
-        if (next === undefined || next.id !== topic.queue.next) break;
-        if (limit > 1 && (bytes += lineLength(next)) > maxBytes && messages.length > 0) break;
-        const message = this.#parts.retention.take(topic)!;
-        messages.push(message);
-        this.#pulled++;
-        this.#parts.observer.pulled?.(topic.info.name, message);
-      }
+  /** The group to pull from, with everything ended that is over; `undefined` if there is no topic. */
+  #groupOf(name: string, { group: groupName = QUEUE, from = "earliest", leaseMs }: TakeOptions): Group | undefined {
+    if (leaseMs !== undefined) assertLease(leaseMs);
+    const { topics, groups, clock, settle } = this.#parts;
+    const topic = topics.find(name);
+    if (topic === undefined) {
+      if (groupName !== QUEUE) groups.await(canonicalTopicName(name), groupName);
+      return undefined;
     }
-    if (messages.length === 0) this.#parts.observer.pulled?.(topic?.info.name ?? canonicalTopicName(name), undefined);
-    if (gap !== undefined) this.#parts.observer.gap?.(gap);
-    const last = messages.at(-1);
-    // At once, so that it learns of pulls in their order; unless it is being asked to remove the topic with everything.
-    const note = last !== undefined && topic!.removal === undefined;
-    const noted = note ? this.#parts.store.advance(topic!.info, last.seq) : undefined;
-    return { messages, gap, noted };
+    const nowMs = clock.now();
+    // A group that is made now begins with what is retained now.
+    this.#parts.retention.expire(topic, nowMs);
+    const group = groupName === QUEUE ? topic.queue : groups.admit(topic, groupName, from, topics.gone);
+    group.usedMs = topic.usedMs = nowMs;
+    settle(group, nowMs);
+    return group;
   }
+
+  /** Takes what is next in a group, at most so many messages, and tells the store. */
+  #take(name: string, options: PullBatchOptions, limit: number): Taken {
+    const group = this.#groupOf(name, options);
+    const { observer } = this.#parts;
+    if (group === undefined) {
+      observer.pulled?.(canonicalTopicName(name), undefined);
+      return NOTHING;
+    }
+    const { leaseMs, maxBytes = MAX_BATCH_BYTES } = options;
+    const lease = leaseMs === undefined ? undefined : { nowMs: group.usedMs, leaseMs };
+    const topic = group.topic.info.name;
+    const messages: Message[] = [];
+    group.skip();
+    for (let bytes = 0; messages.length < limit;) {
+      const isFirst = messages.length === 0;
+      if (limit > 1) {
+        const next = group.peek(isFirst);
+        if (typeof next === "object" && (bytes += lineLength(next)) > maxBytes && !isFirst) break;
+      }
+      const message = group.take(isFirst, lease);
+      if (message === "full" && isFirst) throw noRoom(group);
+      if (message === undefined || message === "full") break;
+      messages.push(message);
+      this.#pulled++;
+      if ((message.attempt ?? 1) > 1) this.#redelivered++;
+      observer.pulled?.(topic, message);
+    }
+    if (messages.length === 0) observer.pulled?.(topic, undefined);
+    const gap = group.tellGap();
+    if (gap !== undefined) observer.gap?.(gap);
+    // At once, so that the store learns of pulls in their order.
+    return { messages, gap, noted: this.#parts.note(group) };
+  }
+}
+
+function noRoom({ topic, name }: Group): BusError {
+  const what = name === QUEUE ? "the queue" : `group ${quote(name)}`;
+  return new BusError(
+    "too_many_leased",
+    `Cannot pull from ${quote(topic.info.name)}: ${what} has as many messages leased as it may (max-leased)`,
+  );
 }

@@ -5,7 +5,6 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import type { Gap } from "../event.ts";
 import { MAX_ID, type Message } from "../message.ts";
 import { Heap } from "./heap.ts";
 import type { Limits } from "./limits.ts";
@@ -37,7 +36,7 @@ export class Retention {
   /** Topics by how many bytes could be dropped from them, negated: the first has most. */
   readonly #ranking = new Heap<Topic>();
   #bytes = 0;
-  #pulledBytes = 0;
+  #doneBytes = 0;
   #pendingBytes = 0;
   #messages = 0;
   #expired = 0;
@@ -64,7 +63,7 @@ export class Retention {
   leave(topic: Topic): void {
     this.#ranking.remove(topic.rank!);
     this.#bytes -= topic.bytes;
-    this.#pulledBytes -= topic.pulledBytes;
+    this.#doneBytes -= topic.doneBytes;
     this.#messages -= topic.log.length;
   }
 
@@ -95,15 +94,15 @@ export class Retention {
   }
 
   /**
-   * What cannot make room: what is on its way to the store, and with `discard new` what the queue of the topic, and all
-   * queues, have not handed out.
+   * What cannot make room: what is on its way to the store, and with `discard new` what the groups of the topic, and
+   * those of all topics, are not done with.
    */
   #firm(topic: Topic): Firm {
     const keeps = this.#limits.discard === "new";
     return {
-      messages: topic.pendingMessages + (keeps ? topic.queue.lag(topic.log) : 0),
-      topicBytes: topic.pendingBytes + (keeps ? topic.bytes - topic.pulledBytes : 0),
-      allBytes: this.#pendingBytes + (keeps ? this.#bytes - this.#pulledBytes : 0),
+      messages: topic.pendingMessages + (keeps ? topic.undone : 0),
+      topicBytes: topic.pendingBytes + (keeps ? topic.bytes - topic.doneBytes : 0),
+      allBytes: this.#pendingBytes + (keeps ? this.#bytes - this.#doneBytes : 0),
     };
   }
 
@@ -130,28 +129,19 @@ export class Retention {
     this.#rank(topic);
   }
 
-  /** Moves a topic's queue past what is gone directly before its next message; returns that. */
-  skip(topic: Topic): Gap | undefined {
-    const gap = topic.gapAt(topic.queue.next);
-    if (gap !== undefined) topic.queue.skipTo(gap.to! + 1);
-    return gap;
-  }
-
-  /** Takes the next message of a topic's queue. */
-  take(topic: Topic): Message | undefined {
-    const pulledBefore = topic.pulledBytes;
-    const message = topic.take();
-    if (message !== undefined) {
-      this.#pulledBytes += topic.pulledBytes - pulledBefore;
-      if (this.#limits.discard === "new") this.#rank(topic);
-    }
-    return message;
+  /** Takes note that groups of a topic have moved, or are others. */
+  noteMoved(topic: Topic): void {
+    if (this.#limits.discard === "old") return;
+    const doneBefore = topic.doneBytes;
+    topic.measureDone();
+    this.#doneBytes += topic.doneBytes - doneBefore;
+    this.#rank(topic);
   }
 
   /** Drops what has expired in a topic, in the order in which it did. */
   expire(topic: Topic, nowMs: number): void {
     if (topic.expiresMs > nowMs) return;
-    while (topic.expiresMs <= nowMs) this.#drop(topic, topic.nextToExpire!.id, "expired");
+    while (topic.expiresMs <= nowMs) this.#drop(topic, topic.nextToExpire!.id, "expired", nowMs);
     topic.usedMs = Math.max(topic.usedMs, nowMs);
     this.#rank(topic);
   }
@@ -159,32 +149,33 @@ export class Retention {
   #makeRoom(topic: Topic, bytes: number, nowMs: number): void {
     const { maxMessages, maxTopicBytes, maxMemoryBytes } = this.#limits;
     while (topic.log.length > 0 && (topic.log.length >= maxMessages || topic.bytes + bytes > maxTopicBytes)) {
-      this.#drop(topic, topic.log.first, "limit");
+      this.#drop(topic, topic.log.first, "limit", nowMs);
     }
     while (this.#bytes + bytes > maxMemoryBytes) {
       this.#rank(topic);
       const largest = this.#ranking.peek()!;
       if (largest.key === 0) return;
-      this.#drop(largest.value, largest.value.log.first, "limit");
+      this.#drop(largest.value, largest.value.log.first, "limit", nowMs);
       this.#rank(largest.value);
       if (largest.value.log.length === 0) this.#onEmptied(largest.value, nowMs);
     }
   }
 
-  #drop(topic: Topic, id: number, reason: DropReason): void {
+  #drop(topic: Topic, id: number, reason: DropReason, nowMs: number): void {
     const bytesBefore = topic.bytes;
-    const pulledBefore = topic.pulledBytes;
+    const doneBefore = topic.doneBytes;
     const message = topic.drop(id, reason);
     this.#bytes += topic.bytes - bytesBefore;
-    this.#pulledBytes += topic.pulledBytes - pulledBefore;
+    this.#doneBytes += topic.doneBytes - doneBefore;
     this.#messages--;
     if (reason === "expired") this.#expired++;
     else this.#dropped++;
+    for (const group of topic.groups.values()) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
     this.#observer.dropped?.(message, reason);
   }
 
   #rank(topic: Topic): void {
-    this.#ranking.move(topic.rank!, -(this.#limits.discard === "old" ? topic.bytes : topic.pulledBytes));
+    this.#ranking.move(topic.rank!, -(this.#limits.discard === "old" ? topic.bytes : topic.doneBytes));
   }
 }
 

@@ -28,14 +28,42 @@ export interface Append {
   readonly attributes?: Attributes | undefined;
   /** Whether to refuse it, with `seq_mismatch`, unless the first message gets {@linkcode Append.expectedId}. */
   readonly exact?: boolean;
+  /** What is changed in the same step: a group is done with what becomes a dead letter here. */
+  readonly settles?: { readonly topic: TopicInfo; readonly change: GroupChange } | undefined;
+}
+
+/** A message that a group has handed out, or passed over, and is not done with. */
+export interface UnackedMessage {
+  /** Its id. */
+  readonly id: number;
+  /** How often it was handed out, as far as that counts; `0` if it was passed over. */
+  readonly attempt: number;
+  /** Before when it is not handed out again, in milliseconds since the Unix epoch, if it was handed back for later. */
+  readonly notBeforeMs?: number | undefined;
+}
+
+/**
+ * What has changed of a group. It is done with every message before `next` but those that are unacknowledged. Leases
+ * themselves are not noted: they end with the process, and their messages are handed out again.
+ */
+export interface GroupChange {
+  /** The name of the group; `""` is the queue. */
+  readonly group: string;
+  /** The id of the next message that is new to it. */
+  readonly next: number;
+  /** Messages that are not done, or were not and are so in another way. A later one of the same id counts. */
+  readonly unacked: readonly UnackedMessage[];
+  /** Messages that were not done and are. */
+  readonly done: readonly number[];
 }
 
 /**
  * Makes changes durable. The bus asks before it applies a change, and shows and acknowledges nothing before the store
  * has answered; a rejected change has not happened. Calls for one topic are answered in the order they were made.
  *
- * A pull is the exception: its message is taken at once, so that nobody else gets it meanwhile, and handed out when the
- * store has answered. If that rejects, the pull fails, and the message is not handed out again: at most once.
+ * Groups are the exception: they change at once, so that nobody else gets the same message meanwhile, and whoever asked
+ * is answered when the store has. If that rejects, a plain pull fails and its message is not handed out again (at most
+ * once); that of a lease is, when that has ended.
  */
 export interface Store {
   /** What {@linkcode Store.append} promises once it has answered. */
@@ -44,8 +72,10 @@ export interface Store {
   readonly synchronous: boolean;
   /** Appends; answers the id of the first message. */
   append(append: Append): number | Promise<number>;
-  /** Notes that the queue of a topic has handed out every message before the id `next`. Not of a removed topic. */
-  advance(topic: TopicInfo, next: number): void | Promise<void>;
+  /** Notes what has changed of a group, which it learns of by that. Not of a removed topic. */
+  note(topic: TopicInfo, change: GroupChange): void | Promise<void>;
+  /** Forgets a group of a topic, if it has learnt of it. */
+  forget(topic: TopicInfo, group: string): void | Promise<void>;
   /** Forgets a topic with everything it has. */
   remove(topic: TopicInfo): void | Promise<void>;
   /** Ends; a second call does nothing. */

@@ -1,14 +1,15 @@
 /**
- * A topic: a log, the cursor of its queue, and those who are told of new messages.
+ * A topic: a log, the groups that take from it, and those who are told of new messages.
  *
  * @module
  */
 
 import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
+import { isReserved } from "../topic_name.ts";
 import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
-import { Cursor } from "./cursor.ts";
 import { Expiries } from "./expiries.ts";
+import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
 import { Log } from "./log.ts";
@@ -30,8 +31,8 @@ export class Topic {
   readonly info: TopicInfo;
   /** Its retained messages. */
   readonly log: Log = new Log();
-  /** The position of the queue, which all who pull without a group share. */
-  readonly queue: Cursor = new Cursor(0);
+  /** What all who pull share: the queue, and the groups that have a name, by that. */
+  readonly groups: Map<string, Group> = new Map();
   /** Who is told of new messages, as of `audienceVersion`; the fan-out keeps it up to date. */
   audience: readonly ReadonlySet<Subscriber>[] = [];
   /** See {@linkcode Topic.audience}. */
@@ -44,6 +45,8 @@ export class Topic {
   deleted = false;
   /** Whether somebody deleted it with what it had; one that was forgotten because it was idle had only gaps left. */
   cleared = false;
+  /** Whether only the server publishes to it. */
+  readonly isReserved: boolean;
   /** Messages and bytes that the store has been asked to append and hasn't answered for. */
   pendingMessages = 0;
   /** See {@linkcode Topic.pendingMessages}. */
@@ -58,7 +61,9 @@ export class Topic {
   rank: HeapEntry<Topic> | undefined;
 
   #bytes = 0;
-  #pulledBytes = 0;
+  /** The id up to which all groups are done, as of when that was last looked at. */
+  #doneTo = 0;
+  #doneBytes = 0;
   #texts: TextChunks | undefined;
   readonly #expiries: Expiries;
 
@@ -68,6 +73,7 @@ export class Topic {
   /** Makes an empty topic at `nowMs`, which may be before the time that its info gives, so that its epoch is new. */
   constructor(info: TopicInfo, nowMs: number) {
     this.info = info;
+    this.isReserved = isReserved(info.name);
     this.usedMs = nowMs;
     this.#expiries = new Expiries(this.log, info.ttlMs);
   }
@@ -77,9 +83,38 @@ export class Topic {
     return this.#bytes;
   }
 
-  /** The part of {@linkcode Topic.bytes} that the queue has handed out. */
-  get pulledBytes(): number {
-    return this.#pulledBytes;
+  /** The group without a name. */
+  get queue(): Group {
+    return this.groups.get(QUEUE)!;
+  }
+
+  /** The part of {@linkcode Topic.bytes} that all groups were done with when {@linkcode Topic.measureDone} was called. */
+  get doneBytes(): number {
+    return this.#doneBytes;
+  }
+
+  /** How many retained messages were not done with then. */
+  get undone(): number {
+    return this.log.countFrom(this.#doneTo);
+  }
+
+  /** Finds out what all groups are done with. The queue counts if it was used, or if there is no other group. */
+  measureDone(): void {
+    let floor = Infinity;
+    for (const group of this.groups.values()) {
+      if (group.name !== QUEUE || group.isUsed || this.groups.size === 1) floor = Math.min(floor, group.floor);
+    }
+    if (floor < this.#doneTo) {
+      // There is a new group.
+      this.#doneTo = this.log.first;
+      this.#doneBytes = 0;
+    }
+    for (let message = this.log.from(this.#doneTo); message !== undefined && message.id < floor;) {
+      this.#doneBytes += this.#bytesOf(message);
+      this.#doneTo = message.seq;
+      message = this.log.from(message.seq);
+    }
+    this.#doneTo = Math.max(this.#doneTo, Math.min(floor, this.log.next));
   }
 
   /** The id of the next message to be accepted, those on their way to the store counted. */
@@ -117,15 +152,6 @@ export class Topic {
     this.#bytes += bytes;
   }
 
-  /** Takes the next message of the queue. */
-  take(): Message | undefined {
-    const message = this.queue.peek(this.log);
-    if (message === undefined) return undefined;
-    this.queue.passOver(message);
-    this.#pulledBytes += this.#bytesOf(message);
-    return message;
-  }
-
   /** What a reader at `next` has missed: from there to the next retained message, or the end; `undefined` if nothing. */
   gapAt(next: number): Gap | undefined {
     const end = this.log.idFrom(next);
@@ -156,7 +182,7 @@ export class Topic {
     }
     const bytes = this.#bytesOf(message);
     this.#bytes -= bytes;
-    if (message.id < this.queue.next) this.#pulledBytes -= bytes;
+    if (message.id < this.#doneTo) this.#doneBytes -= bytes;
     // A topic that retains nothing must hold no chunk either.
     if (this.log.length === 0) this.#texts = undefined;
     return message;

@@ -10,6 +10,7 @@ import { assertPublishable, canonicalTopicName } from "../topic_name.ts";
 import type { Clock } from "./clock.ts";
 import type { Fanout } from "./fanout.ts";
 import { GoneTopics } from "./gone_topics.ts";
+import type { Groups } from "./groups.ts";
 import type { Limits } from "./limits.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
@@ -23,6 +24,7 @@ export interface TopicTableParts {
   readonly schedule: Schedule;
   readonly retention: Retention;
   readonly fanout: Fanout;
+  readonly groups: Groups;
   readonly store: Store;
   /** When the bus began, in milliseconds since the Unix epoch. */
   readonly startedMs: number;
@@ -73,25 +75,37 @@ export class TopicTable {
    */
   admit(name: string): Topic {
     const topic = this.find(name);
-    if (topic !== undefined) return topic;
-    const canonical = canonicalTopicName(name);
-    assertPublishable(canonical);
-    const { maxTopics } = this.#parts.limits;
+    if (topic === undefined) {
+      const canonical = canonicalTopicName(name);
+      assertPublishable(canonical);
+      return this.#make(canonical, this.#parts.limits.ttlMs);
+    }
+    if (topic.isReserved) assertPublishable(topic.info.name);
+    return topic;
+  }
+
+  /**
+   * The topic of this canonical name that only the server publishes to, made if need be.
+   *
+   * @throws {BusError} `too_many_topics`.
+   */
+  admitReserved(name: string, ttlMs: number): Topic {
+    return this.#topics.get(name) ?? this.#make(name, ttlMs);
+  }
+
+  #make(name: string, ttlMs: number): Topic {
+    const { limits: { maxTopics, topicIdleMs }, clock, schedule, retention, groups } = this.#parts;
     if (this.#topics.size >= maxTopics) {
       throw new BusError(
         "too_many_topics",
-        `Cannot make topic ${quote(canonical)}: there are ${maxTopics} already (max-topics)`,
+        `Cannot make topic ${quote(name)}: there are ${maxTopics} already (max-topics)`,
       );
     }
-    return this.#make(canonical);
-  }
-
-  #make(name: string): Topic {
-    const { limits: { ttlMs, topicIdleMs }, clock, schedule, retention } = this.#parts;
     const nowMs = clock.now();
     const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
     const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs);
     this.#topics.set(name, topic);
+    groups.open(topic);
     retention.enter(topic);
     topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, nowMs + topicIdleMs);
     return topic;
@@ -140,6 +154,7 @@ export class TopicTable {
     if (topic.newestMs > -Infinity) this.gone.note(topic.info.name, topic.newestMs);
     this.#topics.delete(topic.info.name);
     this.#parts.schedule.remove(topic.appointment!);
+    this.#parts.groups.close(topic);
     this.#parts.retention.leave(topic);
   }
 }

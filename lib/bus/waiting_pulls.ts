@@ -22,32 +22,45 @@ interface WaitingPull {
   giveUp(reason: unknown): void;
 }
 
-/** Keeps the pulls that wait, by topic name, because they may come before their topic does. */
+/** The group that a pull waits for. */
+export interface GroupName {
+  /** The canonical name of the topic. */
+  readonly topic: string;
+  /** The name of the group; `""` is the queue. */
+  readonly group: string;
+}
+
+/** Keeps the pulls that wait, by the names of topic and group, because they may come before these do. */
 export class WaitingPulls {
   readonly #clock: Clock;
-  readonly #byName = new Map<string, Set<WaitingPull>>();
+  readonly #byTopic = new Map<string, Map<string, Set<WaitingPull>>>();
 
   /** Makes an empty one. */
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Whether a pull of a topic waits. */
-  has(name: string): boolean {
-    return this.#byName.size > 0 && this.#byName.has(name);
+  /** Whether a pull of a topic waits, whatever its group. */
+  has(topic: string): boolean {
+    return this.#byTopic.size > 0 && this.#byTopic.has(topic);
+  }
+
+  /** How many pulls of a group of a topic wait. */
+  countOf({ topic, group }: GroupName): number {
+    return this.#byTopic.size === 0 ? 0 : this.#byTopic.get(topic)?.get(group)?.size ?? 0;
   }
 
   /**
    * Waits until `take` gives something, and resolves to that; to `undefined` when time is up. Rejects with the signal's
    * reason if it aborts, with `draining` if the bus drains.
    */
-  wait<T>(name: string, take: () => T | undefined, { waitMs, signal }: WaitOptions): Promise<T | undefined> {
+  wait<T>(awaited: GroupName, take: () => T | undefined, { waitMs, signal }: WaitOptions): Promise<T | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
     // All at once: what is taken for a pull that has left already would be lost.
     const leave = () => {
       cancel();
       signal?.removeEventListener("abort", onAbort);
-      this.#remove(name, pull);
+      this.#remove(awaited, pull);
     };
     const pull: WaitingPull = {
       serve() {
@@ -73,36 +86,47 @@ export class WaitingPulls {
       leave();
       resolve(undefined);
     }, waitMs);
-    this.#add(name, pull);
+    this.#add(awaited, pull);
     if (signal?.aborted) onAbort();
     else signal?.addEventListener("abort", onAbort, { once: true });
     return promise;
   }
 
-  /** Serves those who wait for a topic, as far as there is something. */
-  serve(name: string): void {
-    for (const pull of this.#byName.get(name) ?? []) if (!pull.serve()) return;
+  /** Serves those who wait for a topic, group by group, as far as there is something. */
+  serve(topic: string): void {
+    for (const group of [...this.#byTopic.get(topic)?.keys() ?? []]) this.serveGroup({ topic, group });
+  }
+
+  /** Serves those who wait for a group of a topic, as far as there is something. */
+  serveGroup({ topic, group }: GroupName): void {
+    for (const pull of this.#byTopic.get(topic)?.get(group) ?? []) if (!pull.serve()) return;
   }
 
   /** Gives all who wait for a topic what there is for them, whether or not there was something for those before. */
-  serveAll(name: string): void {
-    for (const pull of this.#byName.get(name) ?? []) pull.serve();
+  serveAll(topic: string): void {
+    for (const pulls of this.#byTopic.get(topic)?.values() ?? []) for (const pull of pulls) pull.serve();
   }
 
   /** Ends all waiting. */
   giveUp(): void {
     const reason = new BusError("draining", "Cannot wait for a message: the bus is shutting down");
-    for (const pulls of [...this.#byName.values()]) for (const pull of [...pulls]) pull.giveUp(reason);
+    const all = [...this.#byTopic.values()].flatMap((groups) => [...groups.values()].flatMap((pulls) => [...pulls]));
+    for (const pull of all) pull.giveUp(reason);
   }
 
-  #add(name: string, pull: WaitingPull): void {
-    const pulls = this.#byName.get(name);
-    if (pulls === undefined) this.#byName.set(name, new Set([pull]));
+  #add({ topic, group }: GroupName, pull: WaitingPull): void {
+    let groups = this.#byTopic.get(topic);
+    if (groups === undefined) this.#byTopic.set(topic, groups = new Map());
+    const pulls = groups.get(group);
+    if (pulls === undefined) groups.set(group, new Set([pull]));
     else pulls.add(pull);
   }
 
-  #remove(name: string, pull: WaitingPull): void {
-    const pulls = this.#byName.get(name);
-    if (pulls?.delete(pull) && pulls.size === 0) this.#byName.delete(name);
+  #remove({ topic, group }: GroupName, pull: WaitingPull): void {
+    const groups = this.#byTopic.get(topic);
+    const pulls = groups?.get(group);
+    if (!pulls?.delete(pull) || pulls.size > 0) return;
+    groups!.delete(group);
+    if (groups!.size === 0) this.#byTopic.delete(topic);
   }
 }

@@ -8,7 +8,7 @@ import type { MessageBus } from "../bus/bus.ts";
 import { type Clock, systemClock } from "../bus/clock.ts";
 import { BusError, type ErrorCode, quote } from "../errors.ts";
 import { assertPublishable, isEndpoint } from "../topic_name.ts";
-import { VERSION } from "../version.ts";
+import { Endpoints } from "./endpoints.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
 import { TextLines } from "./encodings.ts";
 import { checkHandshake, chooseProtocol, upgrade } from "./handshake.ts";
@@ -20,15 +20,7 @@ import { StreamPush } from "./push_stream.ts";
 import { SocketPush } from "./push_ws.ts";
 import { type ReadRequest, readRequestOf } from "./read.ts";
 import { Refusal } from "./refusal.ts";
-import {
-  emptyResponse,
-  errorResponse,
-  jsonResponse,
-  METRICS_TEXT,
-  prefersJson,
-  respond,
-  textResponse,
-} from "./respond.ts";
+import { emptyResponse, errorResponse } from "./respond.ts";
 import { parametersOf, patternOf, type Target, targetOf, TopicNames } from "./target.ts";
 import { TurnBudget } from "./turn_budget.ts";
 import { deleteTopic, describeTopic, listTopics } from "./topics.ts";
@@ -85,8 +77,8 @@ const KNOWN_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH
 const TOPIC_METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const READ_METHODS = "GET, HEAD, OPTIONS";
 const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-cursor, msgbus-durability, msgbus-error, " +
-  "msgbus-expires, msgbus-gap, msgbus-id, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
-  "msgbus-subscribers, msgbus-topic, msgbus-ttl";
+  "msgbus-expires, msgbus-gap, msgbus-groups, msgbus-id, msgbus-lease, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
+  "msgbus-subscribers, msgbus-topic, msgbus-ttl, msgbus-unknown";
 const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
   pull: "pull",
   browse: "pull",
@@ -119,6 +111,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   const push = { stallMs, clock, budget, lines: new TextLines(budget) };
   const sockets = new SocketPush(bus, push);
   const streams = new StreamPush(bus, push);
+  const endpoints = new Endpoints({ bus, metrics });
 
   function answer(
     request: Request,
@@ -142,8 +135,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     const several = SEVERAL.test(target.path);
     if (method === "GET" && (isSocket || several)) return read(request, head, target, info, several);
     const name = names.of(target.path);
-    // Publishing there is refused with all of the server's own names.
-    if (isEndpoint(name) && method !== "PUT" && method !== "POST") return atEndpoint(method, name, head, target);
+    if (isEndpoint(name)) return endpoints.answer(name, request, head, target.query);
     switch (method) {
       case "PUT":
       case "POST":
@@ -219,22 +211,6 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     const endpoint = items.find(isEndpoint);
     if (endpoint !== undefined) throw noTopic(endpoint);
     return text;
-  }
-
-  function atEndpoint(method: string, name: string, head: Head, target: Target): Response {
-    if (method !== "GET" && method !== "HEAD") throw notAllowed(method, `/${name}`, READ_METHODS);
-    parametersOf(target.query, []);
-    if (name === "metrics" && metrics !== undefined) return respond(200, metrics(), METRICS_TEXT);
-    switch (name) {
-      case "-/health":
-        return textResponse(200, "ok");
-      case "-/version":
-        return prefersJson(head.accept)
-          ? jsonResponse(200, JSON.stringify({ version: VERSION }))
-          : textResponse(200, VERSION);
-      default:
-        throw new BusError("no_endpoint", `No endpoint ${quote(`/${name}`)}`);
-    }
   }
 
   /** A page of a refused origin learns nothing here, so its browser doesn't send the request itself. */

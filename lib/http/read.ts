@@ -10,6 +10,7 @@ import { parseDuration } from "../wire/duration.ts";
 import { NDJSON } from "../wire/ndjson.ts";
 import { parseResume, parseSince, type Since } from "../wire/since.ts";
 import { EVENT_STREAM } from "../wire/sse.ts";
+import { readLease, tokensIn } from "./groups.ts";
 import { type Head, lists, listsType } from "./head.ts";
 import { parametersOf } from "./target.ts";
 
@@ -19,12 +20,19 @@ export type ReadRequest =
   | { readonly kind: "publisher"; readonly frames: string | undefined }
   | { readonly kind: "stream"; readonly format: "sse" | "ndjson"; readonly since: Since }
   | { readonly kind: "browse"; readonly since: Since; readonly asText: boolean } & PullParameters
-  | { readonly kind: "pull" } & PullParameters;
+  | { readonly kind: "pull" } & PullParameters & TakeParameters;
 
 interface PullParameters {
   readonly limit: number | undefined;
   readonly waitMs: number;
   readonly raw: boolean;
+}
+
+interface TakeParameters {
+  readonly group: string | undefined;
+  readonly from: Since | undefined;
+  readonly leaseMs: number | undefined;
+  readonly ack: readonly string[] | undefined;
 }
 
 /** How long a pull may wait, in milliseconds. */
@@ -40,11 +48,13 @@ const PARAMETERS = {
   publisher: ["frames", "mode"],
   stream: ["format", "since", "index"],
   browse: ["format", "since", "index", "limit", "wait"],
-  pull: ["format", "limit", "wait"],
+  pull: ["format", "limit", "wait", "group", "from", "lease", "ack"],
 } as const satisfies Record<ReadRequest["kind"], readonly string[]>;
 const ALL_PARAMETERS = [...new Set(Object.values(PARAMETERS).flat())];
 
-const PLAIN_PULL: ReadRequest = { kind: "pull", limit: undefined, waitMs: 0, raw: false };
+const FROM_THE_QUEUE: TakeParameters = { group: undefined, from: undefined, leaseMs: undefined, ack: undefined };
+const PLAIN_PULL: ReadRequest = { kind: "pull", limit: undefined, waitMs: 0, raw: false, ...FROM_THE_QUEUE };
+const PULLING = ["limit", "wait", "lease", "group", "ack"];
 
 /**
  * Reads what a `GET` asks for; `clock` says what time a duration is counted back from.
@@ -86,7 +96,7 @@ function interpret(head: Head, given: ReadonlyMap<string, string>, clock: Clock)
     return { kind: "stream", format, since: beginningOf(head, given, clock) };
   }
   const raw = format === "raw";
-  const asksToPull = raw || given.has("limit") || given.has("wait");
+  const asksToPull = raw || PULLING.some((name) => given.has(name));
   if (!asksToPull && listsType(head.accept, EVENT_STREAM)) {
     return { kind: "stream", format: "sse", since: beginningOf(head, given, clock) };
   }
@@ -102,7 +112,18 @@ function interpret(head: Head, given: ReadonlyMap<string, string>, clock: Clock)
     const limit = readLimit(given, MAX_BROWSED);
     return { kind: "browse", since: since ?? { last: MAX_SHOWN }, asText: isPerson, waitMs, raw, limit };
   }
-  return { kind: "pull", waitMs, raw, limit: readLimit(given, MAX_PULLED) };
+  return { kind: "pull", waitMs, raw, limit: readLimit(given, MAX_PULLED), ...readTake(given, clock) };
+}
+
+/** What to take, and how. */
+function readTake(given: ReadonlyMap<string, string>, clock: Clock): TakeParameters {
+  const group = given.get("group");
+  const from = readSince(given, "from", clock);
+  if (from !== undefined && group === undefined) {
+    throw new BusError("bad_parameter", "Bad query: from says where a group begins, and there is no group");
+  }
+  const ack = given.get("ack");
+  return { group, from, leaseMs: readLease(given), ack: ack === undefined ? undefined : tokensIn(ack) };
 }
 
 /** Whether an `Accept` header could ask for a stream: nearly all of them can't, and taking them apart takes time. */
@@ -119,15 +140,18 @@ function beginningOf(head: Head, given: ReadonlyMap<string, string>, clock: Cloc
 }
 
 function sinceOf(given: ReadonlyMap<string, string>, clock: Clock): Since | undefined {
-  const index = given.get("index");
-  const text = given.get("since") ?? index;
-  if (text === undefined) return undefined;
-  if (given.has("since") && index !== undefined) {
+  if (given.has("since") && given.has("index")) {
     throw new BusError("bad_parameter", "Bad query: index is another name of since, and both are given");
   }
+  return readSince(given, given.has("index") ? "index" : "since", clock);
+}
+
+function readSince(given: ReadonlyMap<string, string>, name: string, clock: Clock): Since | undefined {
+  const text = given.get(name);
+  if (text === undefined) return undefined;
   const since = parseSince(text, clock.now());
-  if (since === undefined) throw new BusError("bad_cursor", `Bad value of "since": ${quote(text)}, not ${SINCE_FORMS}`);
-  return since;
+  if (since !== undefined) return since;
+  throw new BusError("bad_cursor", `Bad value of ${quote(name)}: ${quote(text)}, not ${SINCE_FORMS}`);
 }
 
 function readChoice<const T extends string>(

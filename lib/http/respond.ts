@@ -112,7 +112,7 @@ export function prefersJson(accept: string | undefined): boolean {
   return accepts(asked, "text/plain", "application/json") === "application/json";
 }
 
-const RETRY_LATER: readonly ErrorCode[] = ["draining", "overloaded"];
+const RETRY_LATER: readonly ErrorCode[] = ["draining", "overloaded", "too_many_leased"];
 
 /** The answer to a request that failed: one line of text, or JSON if `accept` lists it, and `Msgbus-Error: <code>`. */
 export function errorResponse(error: BusError, accept: string | undefined, more: HeaderRecord = {}): Response {

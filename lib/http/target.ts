@@ -79,7 +79,7 @@ function decodePath(path: string): string {
 }
 
 // The offset of an RFC 3339 time begins with a plus sign.
-const TIMES = ["since", "index"];
+const TIMES = ["since", "index", "from"];
 
 /**
  * Reads the query parameters of a request. A plus sign means a space, except where a time may have one.

@@ -15,7 +15,9 @@ export class MemoryStore implements Store {
     return append.expectedId;
   }
 
-  advance(): void {}
+  note(): void {}
+
+  forget(): void {}
 
   remove(): void {}
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Append, Durability, Store } from "../../lib/bus/store.ts";
+import type { Append, Durability, GroupChange, Store } from "../../lib/bus/store.ts";
 import type { TopicInfo } from "../../lib/message.ts";
 
 interface Question {
@@ -29,16 +29,25 @@ export class LaterStore implements Store {
     this.#prompt = prompt;
   }
 
-  append({ topic, payloads }: Append): Promise<number> {
-    return this.#ask(`append ${payloads.length} to ${topic.name}`, topic, () => {
+  append({ topic, payloads, settles }: Append): Promise<number> {
+    const more = settles === undefined
+      ? ""
+      : `, ${settles.change.group} of ${settles.topic.name} has ${settles.change.done.join(" ")} done`;
+    return this.#ask(`append ${payloads.length} to ${topic.name}${more}`, topic, () => {
       let log = this.#logs.get(topic.epoch);
       if (log === undefined) this.#logs.set(topic.epoch, log = []);
       return log.push(...payloads) - payloads.length;
     });
   }
 
-  advance(topic: TopicInfo, next: number): Promise<void> {
-    return this.#ask(`advance ${topic.name} to ${next}`, topic, () => {});
+  note(topic: TopicInfo, { group, next, unacked, done }: GroupChange): Promise<void> {
+    const more = [...unacked.map(({ id, attempt }) => `${id} has ${attempt}`), ...done.map((id) => `${id} done`)];
+    const name = group === "" ? topic.name : `${topic.name} ${group}`;
+    return this.#ask([`advance ${name} to ${next}`, ...more].join(", "), topic, () => {});
+  }
+
+  forget(topic: TopicInfo, group: string): Promise<void> {
+    return this.#ask(`forget ${topic.name} ${group}`, topic, () => {});
   }
 
   remove(topic: TopicInfo): Promise<void> | void {

@@ -358,7 +358,8 @@ Deno.test("MessageBus.get notes the position in a synchronous store, and only wh
     durability: "synced",
     synchronous: true,
     append: ({ expectedId }) => expectedId,
-    advance: ({ name }, next) => void noted.push(`${name} ${next}`),
+    note: ({ name }, { next }) => void noted.push(`${name} ${next}`),
+    forget: () => {},
     remove: () => {},
     close: () => {},
   };

@@ -34,6 +34,10 @@ Deno.test("limitsOf fills in the defaults of the documentation, for undefined to
     maxPayloadBytes: MiB,
     maxTopics: 65_536,
     topicIdleMs: 24 * 60 * 60 * 1000,
+    maxGroups: 1000,
+    maxLeased: 10_000,
+    maxAttempts: 5,
+    groupIdleMs: 24 * 60 * 60 * 1000,
     discard: "old",
   };
   assertEquals(DEFAULT_LIMITS, expected);
@@ -317,6 +321,11 @@ Deno.test("MessageBus.totals counts what was done", async () => {
     subscriptions: 3,
     published: 5,
     pulled: 1,
+    leased: 0,
+    acked: 0,
+    nacked: 0,
+    redelivered: 0,
+    dead: 0,
     delivered: 3,
     expired: 0,
     dropped: 1,

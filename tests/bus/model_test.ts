@@ -119,6 +119,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
       pending: unpulled(expected).length,
       bytes: sum(retained(expected)),
       subscribers: model.readersOf(topic.name).length,
+      groups: 0,
     });
   }
   const { published, pulled, delivered, expired, dropped } = model;
@@ -130,6 +131,11 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
     subscriptions: live.length,
     published,
     pulled,
+    leased: 0,
+    acked: 0,
+    nacked: 0,
+    redelivered: 0,
+    dead: 0,
     delivered,
     expired,
     dropped,

@@ -20,22 +20,23 @@ Deno.test("GET /-/health and /-/version answer in a line", async () => {
   assertEquals([none.status, none.error], [404, "no_endpoint"]);
 });
 
-Deno.test("an endpoint of the server is only read: it is no topic to delete, to publish to or to subscribe to", async () => {
+Deno.test("an endpoint of the server is no topic: it has its own methods, and nobody can subscribe to it", async () => {
   await using server = serve();
-  for (
-    const [method, status, error] of [
-      ["DELETE", 405, "method_not_allowed"],
-      ["PATCH", 405, "method_not_allowed"],
-      ["PUT", 403, "reserved"],
-      ["POST", 403, "reserved"],
-    ] as const
-  ) {
+  for (const method of ["DELETE", "PATCH", "PUT", "POST"]) {
     const answer = await server.ask(`${method} /-/health`);
-    assertEquals([answer.status, answer.error], [status, error], method);
-    assertEquals(answer.headers.get("allow"), status === 405 ? "GET, HEAD, OPTIONS" : null);
+    assertEquals([answer.status, answer.error], [405, "method_not_allowed"], method);
+    assertEquals(answer.headers.get("allow"), "GET, HEAD, OPTIONS");
   }
+  for (const line of ["POST /-/nothing", "PUT /-", "DELETE /-/nothing", "GET /-/health/", "POST /-/health/x"]) {
+    const answer = await server.ask(line);
+    const exists = line === "GET /-/health/";
+    assertEquals([answer.status, answer.error], exists ? [200, null] : [404, "no_endpoint"], line);
+  }
+  const unknown = await server.ask("GET /-/health?topic=t");
+  assertEquals([unknown.status, unknown.error], [400, "unknown_parameter"]);
   const socket = await server.ask("GET /-/health", HANDSHAKE);
   assertEquals([socket.status, socket.error], [404, "no_topic"]);
+  assertEquals(server.bus.topics(), []);
 });
 
 Deno.test("OPTIONS says which methods there are", async () => {

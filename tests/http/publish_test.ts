@@ -119,6 +119,6 @@ Deno.test("publish: split=lines refuses more lines than a topic retains, all of 
 
 Deno.test("publish: a name of the server's is refused before the body comes", async () => {
   await using server = serve();
-  const [answer] = await server.raw(server.request("PUT /-/health", { "content-length": "1000000" }));
+  const [answer] = await server.raw(server.request("PUT /t/-dead", { "content-length": "1000000" }));
   assertEquals([answer?.status, answer?.error], [403, "reserved"]);
 });

@@ -34,8 +34,8 @@ Deno.test("GET /metrics is no endpoint of a handler without metrics", async () =
 /** Requests that /metrics refuses as every endpoint does. */
 const REFUSED = [
   ["DELETE /metrics", {}, 405, "method_not_allowed"],
-  ["POST /metrics", {}, 403, "reserved"],
-  ["PUT /metrics", {}, 403, "reserved"],
+  ["POST /metrics", {}, 405, "method_not_allowed"],
+  ["PUT /metrics", {}, 405, "method_not_allowed"],
   ["GET /metrics?a=b", {}, 400, "unknown_parameter"],
   ["GET /metrics", { host: "evil.example" }, 403, "host_not_allowed"],
   ["GET /metrics", { origin: "https://evil.example" }, 403, "origin_not_allowed"],

@@ -1,0 +1,118 @@
+/**
+ * Dead letters: messages that were handed out as often as allowed and never acknowledged. They move to a topic of their
+ * own, with their story in headers.
+ *
+ * @module
+ */
+
+import { withServerHeaders } from "../attributes.ts";
+import type { Message } from "../message.ts";
+import { isTopicName } from "../topic_name.ts";
+import type { Clock } from "./clock.ts";
+import type { Item } from "./group.ts";
+import type { Intake } from "./intake.ts";
+
+/** What {@linkcode DeadLetters} work with. */
+export interface DeadLettersParts {
+  readonly clock: Clock;
+  readonly intake: Intake;
+}
+
+interface Grave {
+  readonly item: Item;
+  readonly message: Message;
+}
+
+/** How long dead letters are kept, in milliseconds. */
+export const DEAD_TTL_MS = 7 * 86_400_000;
+const RETRY_MS = 1000;
+const DEAD_SEGMENT = "-dead";
+
+/** The topic of the dead letters of a topic; `undefined` for one that has none: such a topic, and too long a name. */
+export function deadTopicOf(topic: string): string | undefined {
+  if (isDeadTopic(topic)) return undefined;
+  const name = `${topic}/${DEAD_SEGMENT}`;
+  return isTopicName(name) ? name : undefined;
+}
+
+/** Whether a topic is one of dead letters. */
+export function isDeadTopic(topic: string): boolean {
+  return topic.endsWith(`/${DEAD_SEGMENT}`);
+}
+
+/** Moves messages that have had all their attempts. */
+export class DeadLetters {
+  readonly #parts: DeadLettersParts;
+  #graves: Grave[] = [];
+  #armed = false;
+  #moved = 0;
+
+  /** Makes one that has moved none. */
+  constructor(parts: DeadLettersParts) {
+    this.#parts = parts;
+  }
+
+  /** How many were moved. */
+  get moved(): number {
+    return this.#moved;
+  }
+
+  /** Moves a message soon: its topic is in the middle of something. */
+  bury(item: Item, message: Message): void {
+    this.#graves.push({ item, message });
+    if (this.#armed) return;
+    this.#armed = true;
+    this.#parts.clock.defer(() => {
+      this.#armed = false;
+      this.flush();
+    });
+  }
+
+  /** Moves now what is to be moved soon. */
+  flush(): void {
+    while (this.#graves.length > 0) {
+      const graves = this.#graves;
+      this.#graves = [];
+      for (const grave of graves) this.#move(grave);
+    }
+  }
+
+  /** One that can't be moved is not lost: that is tried again, as long as the message is retained. */
+  #move({ item, message }: Grave): void {
+    const { group, id } = item;
+    const { topic } = group;
+    if (topic.deleted) return;
+    const { clock, intake } = this.#parts;
+    const retry = () => group.retry(item, clock.now() + RETRY_MS);
+    const change = { group: group.name, next: group.next, unacked: [], done: [id] };
+    let answer: void | Promise<void>;
+    try {
+      answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
+        topicTtlMs: DEAD_TTL_MS,
+        payload: message.payload,
+        attributes: withServerHeaders(message.attributes, storyOf(item, message)),
+        settles: { topic: topic.info, change },
+      });
+    } catch {
+      return retry();
+    }
+    const finish = () => {
+      this.#moved++;
+      group.finish(item);
+    };
+    if (answer === undefined) finish();
+    else answer.then(finish, retry);
+  }
+}
+
+function storyOf({ group, id, attempt, reason }: Item, { topic, createdMs }: Message): Record<string, string> {
+  return {
+    "msgbus-dead-topic": topic.name,
+    "msgbus-dead-id": String(id),
+    "msgbus-dead-epoch": topic.epoch,
+    "msgbus-dead-group": group.name,
+    "msgbus-dead-attempts": String(attempt),
+    "msgbus-dead-reason": reason,
+    "msgbus-dead-created": new Date(createdMs).toISOString(),
+  };
+}

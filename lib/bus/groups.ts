@@ -1,0 +1,222 @@
+/**
+ * The groups of all topics: made by the first pull, looked after while they live, forgotten when they are idle.
+ *
+ * @module
+ */
+
+import { BusError, quote } from "../errors.ts";
+import { formatCursor } from "../message.ts";
+import { isTopicName } from "../topic_name.ts";
+import { formatDuration } from "../wire/duration.ts";
+import type { Since } from "../wire/since.ts";
+import type { GroupStats } from "./answers.ts";
+import type { Clock } from "./clock.ts";
+import { deadTopicOf } from "./dead_letters.ts";
+import { Group, type GroupHost, QUEUE } from "./group.ts";
+import type { Limits } from "./limits.ts";
+import type { Appointment, Schedule } from "./schedule.ts";
+import { assertSince, startOf } from "./start.ts";
+import type { GoneTopics } from "./gone_topics.ts";
+import type { Topic } from "./topic.ts";
+
+/** What {@linkcode Groups} work with. */
+export interface GroupsParts {
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  /** What groups ask of the bus. */
+  readonly host: GroupHost;
+  /** How many pulls wait for a message of a group. */
+  readonly waitersOf: (topic: string, group: string) => number;
+  /** Ends what is over in a group, and sees to what follows from that. */
+  readonly settle: (group: Group, nowMs: number) => void;
+  /** Told of a topic that has one group more, or less. */
+  readonly onMoved: (topic: Topic) => void;
+}
+
+const MAX_NAME_BYTES = 128;
+/** For how many topics that don't exist groups are remembered. */
+const MAX_PENDING_TOPICS = 4096;
+const encoder = new TextEncoder();
+
+/** Keeps the groups of topics, and the names of those whose topic doesn't exist yet. */
+export class Groups {
+  readonly #parts: GroupsParts;
+  readonly #appointments = new Map<Group, Appointment>();
+  /** By topic and name, when they were last used. */
+  readonly #pending = new Map<string, Map<string, number>>();
+
+  /** Makes the groups of a bus without topics. */
+  constructor(parts: GroupsParts) {
+    this.#parts = parts;
+  }
+
+  /** Gives a new topic its queue, and the groups that have waited for it. */
+  open(topic: Topic): void {
+    const nowMs = this.#parts.clock.now();
+    this.#make(topic, QUEUE, 0);
+    for (const [name, usedMs] of this.#pending.get(topic.info.name) ?? []) {
+      if (this.#isIdle(usedMs, nowMs) && this.#parts.waitersOf(topic.info.name, name) === 0) continue;
+      this.#make(topic, name, 0);
+    }
+    this.#pending.delete(topic.info.name);
+  }
+
+  /** Ends the groups of a topic that is gone. */
+  close(topic: Topic): void {
+    for (const group of topic.groups.values()) {
+      this.#end(group);
+      // The topic never was: its first publish was refused.
+      if (topic.log.next === 0 && group.name !== QUEUE) this.await(topic.info.name, group.name);
+    }
+  }
+
+  /**
+   * Remembers that somebody has asked for a group of a topic that doesn't exist: it will begin with the first message.
+   *
+   * @throws {BusError} `bad_group`, `too_many_groups`.
+   */
+  await(topic: string, name: string): void {
+    if (name === QUEUE) return;
+    assertGroupName(name);
+    const pending = this.#pending.get(topic) ?? new Map<string, number>();
+    if (!pending.has(name)) this.#assertRoom(topic, pending.size);
+    pending.set(name, this.#parts.clock.now());
+    this.#pending.set(topic, pending);
+    if (this.#pending.size > MAX_PENDING_TOPICS) this.#pending.delete(this.#pending.keys().next().value!);
+  }
+
+  /**
+   * The group to pull from, made if need be; then it begins at `from`.
+   *
+   * @throws {BusError} `bad_group`, `bad_cursor`, `too_many_groups`.
+   */
+  admit(topic: Topic, name: string, from: Since, gone: GoneTopics): Group {
+    const group = topic.groups.get(name);
+    if (group !== undefined) return group;
+    assertGroupName(name);
+    assertSince(from);
+    this.#assertRoom(topic.info.name, topic.groups.size - 1);
+    const { next, gap } = startOf(topic, from, gone);
+    const made = this.#make(topic, name, next);
+    if (gap !== undefined) made.miss(gap);
+    this.#parts.onMoved(topic);
+    return made;
+  }
+
+  /** Forgets a group. */
+  delete(group: Group): void {
+    this.#end(group);
+    group.topic.groups.delete(group.name);
+    this.#parts.onMoved(group.topic);
+  }
+
+  /** Comes back to a group when its next lease or delay ends. */
+  watch(group: Group): void {
+    const appointment = this.#appointments.get(group);
+    const { dueMs } = group;
+    if (appointment === undefined) {
+      if (dueMs === Infinity) return;
+      const due = (nowMs: number) => this.#tend(group, nowMs);
+      this.#appointments.set(group, this.#parts.schedule.add({ due }, dueMs));
+    } else if (dueMs < appointment.key) {
+      this.#parts.schedule.move(appointment, dueMs);
+    }
+  }
+
+  /** A group as it is now; what is over must have been ended before. */
+  statsOf(group: Group, nowMs: number): GroupStats {
+    const { topic: { info, log }, name, floor, next } = group;
+    let leased = 0;
+    let waiting = 0;
+    let blocked = 0;
+    let attempts = 0;
+    let oldest = Infinity;
+    for (const item of group.items()) {
+      if (item.state === "leased") leased++;
+      else if (item.state === "blocked") blocked++;
+      else waiting++;
+      attempts = Math.max(attempts, item.attempt);
+      if (!item.lost) oldest = Math.min(oldest, item.id);
+    }
+    const oldestUnacked = log.get(oldest) ?? log.from(next);
+    return {
+      topic: info.name,
+      group: name,
+      cursor: formatCursor(floor, info.epoch),
+      lag: group.ahead + waiting + blocked,
+      leased,
+      waiting,
+      blocked,
+      attempts,
+      oldestUnackedMs: oldestUnacked === undefined ? undefined : nowMs - oldestUnacked.createdMs,
+      acked: group.acked,
+      dead: group.dead,
+      lost: group.lost,
+      waiters: this.#parts.waitersOf(info.name, name),
+      idleMs: nowMs - group.usedMs,
+      warning: warningOf(group),
+    };
+  }
+
+  #make(topic: Topic, name: string, next: number): Group {
+    const { clock, host, schedule, limits: { maxAttempts, groupIdleMs } } = this.#parts;
+    const usedMs = clock.now();
+    const isEndless = maxAttempts === 0 || deadTopicOf(topic.info.name) === undefined;
+    const group = new Group(topic, name, host, { next, usedMs, maxAttempts: isEndless ? Infinity : maxAttempts });
+    topic.groups.set(name, group);
+    if (name === QUEUE) return group;
+    const due = (nowMs: number) => this.#tend(group, nowMs);
+    this.#appointments.set(group, schedule.add({ due }, usedMs + groupIdleMs));
+    return group;
+  }
+
+  #tend(group: Group, nowMs: number): number {
+    const { settle, waitersOf, limits: { groupIdleMs } } = this.#parts;
+    settle(group, nowMs);
+    if (group.name === QUEUE) return group.dueMs;
+    if (waitersOf(group.topic.info.name, group.name) > 0) group.usedMs = nowMs;
+    if (!this.#isIdle(group.usedMs, nowMs)) return Math.min(group.dueMs, group.usedMs + groupIdleMs);
+    this.delete(group);
+    return Infinity;
+  }
+
+  #isIdle(usedMs: number, nowMs: number): boolean {
+    return nowMs >= usedMs + this.#parts.limits.groupIdleMs;
+  }
+
+  #end(group: Group): void {
+    group.end();
+    const appointment = this.#appointments.get(group);
+    if (appointment !== undefined) this.#parts.schedule.remove(appointment);
+    this.#appointments.delete(group);
+  }
+
+  #assertRoom(topic: string, count: number): void {
+    const { maxGroups } = this.#parts.limits;
+    if (count < maxGroups) return;
+    throw new BusError("too_many_groups", `Cannot make a group of ${quote(topic)}: it has ${maxGroups} (max-groups)`);
+  }
+}
+
+/**
+ * Checks the name of a group: one segment as topics have them, 1 to 128 bytes, without a hyphen at its beginning.
+ *
+ * @throws {BusError} `bad_group`.
+ */
+export function assertGroupName(name: string): void {
+  const isOne = typeof name === "string" && isTopicName(name) && !name.includes("/") && !name.startsWith("-");
+  if (isOne && encoder.encode(name).length <= MAX_NAME_BYTES) return;
+  throw new BusError(
+    "bad_group",
+    `Bad group name ${quote(String(name))}: not one segment of 1 to ${MAX_NAME_BYTES} bytes as topic names have them`,
+  );
+}
+
+/** What is wrong with a group: that its messages may expire before they have had all their attempts. */
+function warningOf({ topic: { info: { ttlMs } }, leaseMs, maxAttempts }: Group): string | undefined {
+  const neededMs = leaseMs * maxAttempts;
+  if (ttlMs === 0 || leaseMs === 0 || maxAttempts === Infinity || ttlMs >= neededMs) return undefined;
+  return `messages are kept for ${formatDuration(ttlMs)}, less than lease x max-attempts ` +
+    `(${formatDuration(leaseMs)} x ${maxAttempts}): they may be lost before they are done; publish with a longer ttl`;
+}
