@@ -51,6 +51,10 @@ export class Topic {
   pendingMessages = 0;
   /** See {@linkcode Topic.pendingMessages}. */
   pendingBytes = 0;
+  /** Messages and bytes that are to be published later. */
+  heldMessages = 0;
+  /** See {@linkcode Topic.heldMessages}. */
+  heldBytes = 0;
   /** When it last had a message, a reader or a visitor, in milliseconds since the Unix epoch. */
   usedMs: number;
   /** Settles when the store has answered for its removal; `undefined` while it hasn't been asked. */
