@@ -81,7 +81,7 @@ export class Intake {
     assertPayload(payload);
     const topic = this.#parts.topics.admit(name);
     if (wanted.idempotencyKey !== undefined && this.#parts.dedupe.isOn) return this.#putOnce(topic, payload, wanted);
-    return this.#putNow(topic, topic.encode(payload), wanted);
+    return this.#putNow(topic, topic.encode(payload, wanted.ttlMs), wanted);
   }
 
   #putNow(topic: Topic, payload: Uint8Array, wanted: Wanted, idempotency?: Idempotency): Message {
@@ -140,7 +140,7 @@ export class Intake {
     idempotency?: Idempotency,
   ): Receipt | Promise<Receipt> {
     this.#parts.publishDue(topic);
-    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each)), wanted, idempotency);
+    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each, wanted.ttlMs)), wanted, idempotency);
     const answer = this.#ask(topic, append);
     // A synchronous store is not awaited: nothing may happen between the check, the append and what follows from it.
     if (typeof answer === "number") {
