@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Client, PublishOptions } from "../client/client.ts";
+import type { Client } from "../client/client.ts";
+import type { ClientPublishOptions } from "../client/publishing.ts";
 import { BusError, type ErrorCode } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { EXIT } from "./exit.ts";
@@ -60,7 +61,7 @@ async function publishLines(
   report: (receipt: unknown) => Promise<void>,
 ): Promise<void> {
   let published = 0;
-  async function publishOnce(payload: Uint8Array, options?: PublishOptions): Promise<void> {
+  async function publishOnce(payload: Uint8Array, options?: ClientPublishOptions): Promise<void> {
     const receipt = await client.publish(topic, payload, options);
     published += receipt.count;
     await report(receipt);
