@@ -8,6 +8,7 @@
 import { MessageBus } from "../lib/bus/bus.ts";
 import { Message } from "../lib/message.ts";
 import { encodeEnvelope } from "../lib/wire/json.ts";
+import { formatNumber } from "./summary.ts";
 
 /** One thing to measure. */
 export interface InProcessBenchmark {
@@ -91,6 +92,9 @@ export const IN_PROCESS: Readonly<Record<string, InProcessBenchmark>> = {
       };
     },
   },
+  "lease-ack-10": leaseAndAck(10, 200_000),
+  "lease-ack-1000": leaseAndAck(1000, 200_000),
+  "lease-ack-10000": leaseAndAck(10_000, 200_000),
   "fan-out-1": fanOut(1, 500_000),
   "fan-out-10": fanOut(10, 2_000_000),
   "fan-out-100": fanOut(100, 5_000_000),
@@ -108,6 +112,28 @@ function fullBus(): MessageBus {
   const bus = new MessageBus();
   for (let i = 0; i < bus.limits.maxMessages; i++) bus.put(TOPIC, PAYLOAD);
   return bus;
+}
+
+/** Leases the next message and acknowledges the one leased longest, while so many others are leased. */
+function leaseAndAck(leased: number, operations: number): InProcessBenchmark {
+  return {
+    title: `lease and ack, ${formatNumber(leased)} leased`,
+    operations,
+    setUp(operations) {
+      const bus = new MessageBus({ ...UNLIMITED, maxLeased: leased + 1 });
+      const messages = leased + (ROUNDS + WARM_UP_ROUNDS) * operations;
+      for (let i = 0; i < messages; i++) bus.put(TOPIC, PAYLOAD);
+      const lease = () => bus.get(TOPIC, { group: "workers", leaseMs: 3_600_000 })!.lease!;
+      const tokens = Array.from({ length: leased }, lease);
+      return () => {
+        for (let i = 0; i < operations; i++) {
+          const token = lease();
+          bus.ack(tokens[i % leased]!);
+          tokens[i % leased] = token;
+        }
+      };
+    },
+  };
 }
 
 /** Puts in bursts, then a turn of the event loop in which each subscription takes them; an operation is one delivery. */

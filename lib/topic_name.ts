@@ -58,9 +58,14 @@ export function isTopicName(name: string): boolean {
  * with `-`.
  */
 export function assertPublishable(topic: string): void {
-  if (topic.charCodeAt(0) === HYPHEN || topic.includes("/-") || isEndpoint(topic)) {
+  if (isReserved(topic)) {
     throw new BusError("reserved", `Cannot publish to ${quote(topic)}: the name is the server's`);
   }
+}
+
+/** Whether only the server publishes to a topic of this canonical name. */
+export function isReserved(topic: string): boolean {
+  return topic.charCodeAt(0) === HYPHEN || topic.includes("/-") || isEndpoint(topic);
 }
 
 /** Whether a canonical name is an endpoint of the server (`-`, `-/…`, `metrics`) and so never a topic, not even to read. */

@@ -8,7 +8,7 @@ import { STATUS } from "../lib/http/respond.ts";
 import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
 import { FAMILIES } from "../lib/metrics/families.ts";
 import { environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
-import { assertEquals, assertStringIncludes } from "./deps.ts";
+import { assert, assertEquals, assertStringIncludes } from "./deps.ts";
 
 const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
 
@@ -59,6 +59,19 @@ Deno.test("docs/operations.md lists each metric as /metrics does, in the same or
       return [`\`${name}\``, type, labels.map((label) => `\`${label}\``).join(", "), help];
     }),
   );
+});
+
+Deno.test("docs/guarantees.md names a test for each sentence, and each is there", async () => {
+  const page = await read("docs/guarantees.md");
+  const promises = page.split(/^- /m).slice(1).filter((item) => item.startsWith("**"));
+  const unheld = promises.filter((item) => !item.includes("_test.ts`")).map((item) => item.slice(0, 40));
+  const missing: string[] = [];
+  for (const [, name, path] of page.matchAll(/^ {2}- `([^]*?)`\s+in\s+`(\S*)`$/gm)) {
+    const source = await read(`tests/${path}`).catch(() => "");
+    if (!source.includes(`"${name}"`) && !source.includes(`\`${name}\``)) missing.push(`${path}: ${name}`);
+  }
+  assertEquals({ unheld, missing }, { unheld: [], missing: [] });
+  assert(promises.length >= 15);
 });
 
 /** The anchors of a page: its headings as links write them. */

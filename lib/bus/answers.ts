@@ -141,6 +141,8 @@ export interface TopicStats {
   readonly bytes: number;
   /** Subscriptions. */
   readonly subscribers: number;
+  /** Groups, the queue not counted. */
+  readonly groups: number;
 }
 
 /** Everything a bus holds now, and what it has done since it was made. */

@@ -119,6 +119,7 @@ export class MessageBus implements AsyncDisposable {
       deadLetters.flush();
     };
     const note = (group: Group) => {
+      deadLetters.flush();
       retention.noteMoved(group.topic);
       const change = group.takeChange();
       // The store may be removing the topic with everything.
@@ -498,6 +499,7 @@ export class MessageBus implements AsyncDisposable {
       pending: queue.ahead,
       bytes: topic.bytes,
       subscribers: this.#fanout.countOf(topic),
+      groups: topic.groups.size - 1,
     };
   }
 

@@ -137,7 +137,8 @@ export class Group {
   readonly #gaps: Gap[] = [];
   #unacked: UnackedMessage[] | undefined;
   #done: number[] | undefined;
-  #moved = false;
+  /** Whether there is something to tell the store: that there is a group is, but the queue is always there. */
+  #moved: boolean;
 
   /** Makes a group of `topic`. */
   constructor(topic: Topic, name: string, host: GroupHost, { next, usedMs, maxAttempts }: GroupInit) {
@@ -147,6 +148,7 @@ export class Group {
     this.#next = this.#floor = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
+    this.#moved = name !== QUEUE;
   }
 
   /** The id of the next message that is new to it; what that points at may have been dropped. */

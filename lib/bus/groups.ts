@@ -15,7 +15,7 @@ import { deadTopicOf } from "./dead_letters.ts";
 import { Group, type GroupHost, QUEUE } from "./group.ts";
 import type { Limits } from "./limits.ts";
 import type { Appointment, Schedule } from "./schedule.ts";
-import { startOf } from "./start.ts";
+import { assertSince, startOf } from "./start.ts";
 import type { GoneTopics } from "./gone_topics.ts";
 import type { Topic } from "./topic.ts";
 
@@ -89,12 +89,13 @@ export class Groups {
   /**
    * The group to pull from, made if need be; then it begins at `from`.
    *
-   * @throws {BusError} `bad_group`, `too_many_groups`.
+   * @throws {BusError} `bad_group`, `bad_cursor`, `too_many_groups`.
    */
   admit(topic: Topic, name: string, from: Since, gone: GoneTopics): Group {
     const group = topic.groups.get(name);
     if (group !== undefined) return group;
     assertGroupName(name);
+    assertSince(from);
     this.#assertRoom(topic.info.name, topic.groups.size - 1);
     const { next, gap } = startOf(topic, from, gone);
     const made = this.#make(topic, name, next);

@@ -6,6 +6,7 @@
 
 import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
+import { isReserved } from "../topic_name.ts";
 import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
@@ -42,7 +43,7 @@ export class Topic {
   /** Whether somebody deleted it with what it had; one that was forgotten because it was idle had only gaps left. */
   cleared = false;
   /** Whether only the server publishes to it. */
-  isReserved = false;
+  readonly isReserved: boolean;
   /** Messages and bytes that the store has been asked to append and hasn't answered for. */
   pendingMessages = 0;
   /** See {@linkcode Topic.pendingMessages}. */
@@ -70,6 +71,7 @@ export class Topic {
   /** Makes an empty topic at `nowMs`, which may be before the time that its info gives, so that its epoch is new. */
   constructor(info: TopicInfo, nowMs: number) {
     this.info = info;
+    this.isReserved = isReserved(info.name);
     this.usedMs = nowMs;
   }
 

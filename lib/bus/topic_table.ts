@@ -90,9 +90,7 @@ export class TopicTable {
    * @throws {BusError} `too_many_topics`.
    */
   admitReserved(name: string, ttlMs: number): Topic {
-    const topic = this.#topics.get(name) ?? this.#make(name, ttlMs);
-    topic.isReserved = true;
-    return topic;
+    return this.#topics.get(name) ?? this.#make(name, ttlMs);
   }
 
   #make(name: string, ttlMs: number): Topic {

@@ -76,10 +76,10 @@ export function formatMessage(message: Message, format: MessageFormat): Uint8Arr
 
 /** A topic as a line of JSON, in the members of `GET /`. */
 export function formatTopicJson({ ttlMs, createdMs, ...topic }: TopicStats): string {
-  const { name, seq, length, pending, bytes, subscribers, cursor } = topic;
+  const { name, seq, length, pending, bytes, subscribers, groups, cursor } = topic;
   const created = new Date(createdMs).toISOString();
   const ttl = ttlMs * 1_000_000;
-  return `${JSON.stringify({ name, ttl, seq, created, length, pending, bytes, subscribers, cursor })}\n`;
+  return `${JSON.stringify({ name, ttl, seq, created, length, pending, bytes, subscribers, groups, cursor })}\n`;
 }
 
 /** A topic as a table. */
@@ -93,6 +93,7 @@ export function formatTopicTable(topic: TopicStats): string {
     ["pending", topic.pending],
     ["bytes", topic.bytes],
     ["subscribers", topic.subscribers],
+    ["groups", topic.groups],
     ["cursor", topic.cursor],
   ];
   return rows.map(([name, value]) => `${name.padEnd(13)}${value}\n`).join("");

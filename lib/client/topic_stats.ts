@@ -20,10 +20,10 @@ export function topicsOfList(list: unknown): TopicStats[] | undefined {
   if (typeof list !== "object" || list === null) return undefined;
   const topics = Object.values(list);
   if (!topics.every(isWireTopic)) return undefined;
-  return topics.map(({ name, ttl, created, seq, length, pending, bytes, subscribers }) => {
+  return topics.map(({ name, ttl, created, seq, length, pending, bytes, subscribers, groups = 0 }) => {
     const createdMs = Date.parse(created);
     const cursor = formatCursor(seq, epochOf(createdMs));
-    return { name, ttlMs: ttl / NS_PER_MS, createdMs, seq, cursor, length, pending, bytes, subscribers };
+    return { name, ttlMs: ttl / NS_PER_MS, createdMs, seq, cursor, length, pending, bytes, subscribers, groups };
   }).sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
 }
 
@@ -41,6 +41,8 @@ export function topicOfHead(name: string, headers: Headers): TopicStats | undefi
     pending: number("pending"),
     bytes: number("bytes"),
     subscribers: number("subscribers"),
+    // Older servers have none.
+    groups: text("groups") === "" ? 0 : number("groups"),
   };
   return Object.values(topic).some(Number.isNaN) ? undefined : topic;
 }

@@ -77,7 +77,7 @@ const KNOWN_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH
 const TOPIC_METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const READ_METHODS = "GET, HEAD, OPTIONS";
 const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-cursor, msgbus-durability, msgbus-error, " +
-  "msgbus-expires, msgbus-gap, msgbus-id, msgbus-lease, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
+  "msgbus-expires, msgbus-gap, msgbus-groups, msgbus-id, msgbus-lease, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
   "msgbus-subscribers, msgbus-topic, msgbus-ttl";
 const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
   pull: "pull",

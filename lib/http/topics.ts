@@ -24,9 +24,9 @@ export function listTopics(bus: MessageBus, head: Head): Response {
   return respond(200, bus.names().map((name) => `${name}\n`).join(""), TEXT);
 }
 
-function encodeTopic({ name, ttlMs, createdMs, seq, length, pending, bytes, subscribers }: TopicStats): string {
+function encodeTopic({ name, ttlMs, createdMs, seq, length, pending, bytes, subscribers, groups }: TopicStats): string {
   const created = new Date(createdMs).toISOString();
-  return JSON.stringify({ name, ttl: ttlMs * 1_000_000, seq, created, length, pending, bytes, subscribers });
+  return JSON.stringify({ name, ttl: ttlMs * 1_000_000, seq, created, length, pending, bytes, subscribers, groups });
 }
 
 /** Describes a topic in headers. */
@@ -39,6 +39,7 @@ export function describeTopic(bus: MessageBus, name: string): Response {
     "msgbus-pending": String(topic.pending),
     "msgbus-bytes": String(topic.bytes),
     "msgbus-subscribers": String(topic.subscribers),
+    "msgbus-groups": String(topic.groups),
     "msgbus-ttl": formatDuration(topic.ttlMs),
     "msgbus-created": new Date(topic.createdMs).toISOString(),
     "msgbus-cursor": topic.cursor,

@@ -29,8 +29,11 @@ export class LaterStore implements Store {
     this.#prompt = prompt;
   }
 
-  append({ topic, payloads }: Append): Promise<number> {
-    return this.#ask(`append ${payloads.length} to ${topic.name}`, topic, () => {
+  append({ topic, payloads, settles }: Append): Promise<number> {
+    const more = settles === undefined
+      ? ""
+      : `, ${settles.change.group} of ${settles.topic.name} has ${settles.change.done.join(" ")} done`;
+    return this.#ask(`append ${payloads.length} to ${topic.name}${more}`, topic, () => {
       let log = this.#logs.get(topic.epoch);
       if (log === undefined) this.#logs.set(topic.epoch, log = []);
       return log.push(...payloads) - payloads.length;

@@ -119,6 +119,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
       pending: unpulled(expected).length,
       bytes: sum(retained(expected)),
       subscribers: model.readersOf(topic.name).length,
+      groups: 0,
     });
   }
   const { published, pulled, delivered, expired, dropped } = model;

@@ -26,6 +26,7 @@ Deno.test("MessageBus.topic describes a topic", () => {
     pending: 1,
     bytes,
     subscribers: 1,
+    groups: 0,
   });
   assertEquals(bus.topic("a"), undefined);
 });

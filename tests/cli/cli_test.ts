@@ -135,7 +135,7 @@ Deno.test("msgbus topics lists topics, and msgbus info describes one", async () 
   assertEquals((await msgbus(["topics"], { env })).stdout, "a/ü\nb\n");
   const list = (await msgbus(["--format", "json", "topics"], { env })).stdout.trimEnd().split("\n");
   const { created, cursor, bytes, ...topic } = JSON.parse(list[1]!);
-  assertEquals(topic, { name: "b", ttl: 90_000_000_000, seq: 1, length: 1, pending: 1, subscribers: 0 });
+  assertEquals(topic, { name: "b", ttl: 90_000_000_000, seq: 1, length: 1, pending: 1, subscribers: 0, groups: 0 });
   assert(bytes > 128);
   assertEquals((await msgbus(["info", "b", "--format", "json"], { env })).stdout, `${list[1]}\n`);
   assertEquals((await msgbus(["info", "b"], { env })).stdout.split("\n"), [
@@ -147,6 +147,7 @@ Deno.test("msgbus topics lists topics, and msgbus info describes one", async () 
     "pending      1",
     `bytes        ${bytes}`,
     "subscribers  0",
+    "groups       0",
     `cursor       ${cursor}`,
     "",
   ]);

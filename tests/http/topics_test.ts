@@ -25,6 +25,7 @@ Deno.test("HEAD describes a topic in headers and takes nothing", async () => {
       "msgbus-pending": "2",
       "msgbus-bytes": String(server.bus.topic("t")?.bytes),
       "msgbus-subscribers": "1",
+      "msgbus-groups": "0",
       "msgbus-ttl": "90s",
       "msgbus-created": "2018-03-25T13:18:38.732Z",
       "msgbus-cursor": `3@${epochOf(clock.now())}`,
@@ -79,6 +80,7 @@ Deno.test("GET / is a JSON map by name if Accept asks for it", async () => {
       pending: 1,
       bytes: server.bus.topic("a")?.bytes,
       subscribers: 0,
+      groups: 0,
     },
   });
 });

@@ -1,0 +1,137 @@
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
+import { DEAD_TTL_MS, deadTopicOf } from "../../lib/bus/dead_letters.ts";
+import { assertEquals } from "../deps.ts";
+import { codeOf, codeOfRejection } from "./error_code.ts";
+import { LaterStore } from "./later_store.ts";
+import { TestClock } from "./test_clock.ts";
+
+function setUp(options: BusOptions = {}) {
+  const clock = new TestClock();
+  const bus = new MessageBus({ clock, ttlMs: 0, maxAttempts: 2, ...options });
+  /** Leases and hands back so often that the message becomes a dead letter. */
+  const kill = async (topic = "t", { group = "g", reason = "exit 1", times = 2 } = {}) => {
+    for (let i = 0; i < times; i++) {
+      const { lease = "" } = bus.get(topic, { group, leaseMs: 1000 })!;
+      await bus.nack(lease, { reason });
+    }
+  };
+  const dead = (topic = "t") => bus.browse(`${topic}/-dead`)?.messages.map((message) => message.text()) ?? [];
+  return { clock, bus, kill, dead };
+}
+
+Deno.test("a message that is handed back as often as allowed moves to the dead letters, with its story", async () => {
+  const { bus, clock, kill } = setUp();
+  const { createdMs, topic } = bus.put("t", "a", { contentType: "text/plain", key: "k", headers: { trace: "7" } });
+  bus.put("t", "b");
+  clock.tick(500);
+  await kill("t", { reason: "exit 3" });
+  assertEquals(bus.get("t", { group: "g" })?.text(), "b");
+  const letter = bus.browse("t/-dead")!.messages[0]!;
+  const { contentType, key } = letter;
+  assertEquals({ contentType, key, text: letter.text() }, { contentType: "text/plain", key: "k", text: "a" });
+  assertEquals({ ...letter.headers }, {
+    trace: "7",
+    "msgbus-dead-topic": "t",
+    "msgbus-dead-id": "0",
+    "msgbus-dead-epoch": topic.epoch,
+    "msgbus-dead-group": "g",
+    "msgbus-dead-attempts": "2",
+    "msgbus-dead-reason": "exit 3",
+    "msgbus-dead-created": new Date(createdMs).toISOString(),
+  });
+  assertEquals([letter.topic.ttlMs, letter.createdMs], [DEAD_TTL_MS, createdMs + 500]);
+  assertEquals([bus.totals().dead, bus.groups("t")[1]?.dead], [1, 1]);
+});
+
+Deno.test("a message whose last lease ends becomes a dead letter then, though nobody asks", () => {
+  const { bus, clock, dead } = setUp({ maxAttempts: 1 });
+  bus.put("t", "a");
+  const { lease = "" } = bus.get("t", { leaseMs: 1000 })!;
+  clock.tick(999);
+  assertEquals(dead(), []);
+  clock.tick(21);
+  clock.flush();
+  assertEquals([dead(), bus.browse("t/-dead")?.messages[0]?.headers["msgbus-dead-reason"]], [["a"], "lease expired"]);
+  assertEquals(bus.groups("t")[0]?.cursor, bus.browse("t")?.next);
+  assertEquals(bus.totals().leased, 0);
+  void lease;
+});
+
+Deno.test("the ack of a message that has become a dead letter is unknown", async () => {
+  const { bus, clock } = setUp({ maxAttempts: 1 });
+  bus.put("t", "a");
+  const { lease = "" } = bus.get("t", { leaseMs: 1000 })!;
+  clock.stall(1000);
+  assertEquals(await bus.ack(lease), { done: [], unknown: [lease] });
+});
+
+Deno.test("a message that expires after its last lease has ended is a dead letter, not lost, though nobody looked", () => {
+  const { bus, clock, dead } = setUp({ maxAttempts: 1 });
+  bus.put("t", "a", { ttlMs: 1001 });
+  bus.put("u", "b", { ttlMs: 1000 });
+  for (const topic of ["t", "u"]) bus.get(topic, { leaseMs: 1000 });
+  clock.stall(5000);
+  bus.groups("t");
+  bus.groups("u");
+  clock.flush();
+  assertEquals([dead("t"), dead("u"), bus.groups("t")[0]?.lost, bus.groups("u")[0]?.lost], [["a"], [], 0, 1]);
+});
+
+Deno.test("maxAttempts 0 hands out without end, and dead letters have no dead letters", async () => {
+  const endless = setUp({ maxAttempts: 0 });
+  endless.bus.put("t", "a");
+  await endless.kill("t", { times: 20 });
+  assertEquals([endless.bus.get("t", { group: "g", leaseMs: 1000 })?.attempt, endless.bus.names()], [21, ["t"]]);
+  const { bus, kill } = setUp();
+  bus.put("t", "a");
+  await kill();
+  await kill("t/-dead", { times: 20 });
+  assertEquals([bus.get("t/-dead", { group: "g", leaseMs: 1000 })?.attempt, bus.names()], [21, ["t", "t/-dead"]]);
+});
+
+Deno.test("deadTopicOf has no name for dead letters, nor where there is no room for one", () => {
+  assertEquals([deadTopicOf("a"), deadTopicOf("a/b")], ["a/-dead", "a/b/-dead"]);
+  assertEquals([deadTopicOf("a/-dead"), deadTopicOf("x".repeat(507)), deadTopicOf(Array(16).fill("x").join("/"))], [
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  assertEquals(deadTopicOf("x".repeat(506))?.length, 512);
+});
+
+Deno.test("nobody publishes dead letters but the server", async () => {
+  const { bus, kill } = setUp();
+  assertEquals(codeOf(() => bus.put("t/-dead", "x")), "reserved");
+  bus.put("t", "a");
+  await kill();
+  assertEquals(codeOf(() => bus.put("t/-dead", "x")), "reserved");
+  assertEquals(await codeOfRejection(bus.publish("/t/-dead/", "x")), "reserved");
+});
+
+Deno.test("a dead letter that can't be kept is not lost: that is tried again", async () => {
+  const { bus, clock, kill, dead } = setUp({ maxTopics: 2 });
+  bus.put("other", "x");
+  bus.put("t", "a");
+  await kill();
+  assertEquals([dead(), bus.groups("t")[1]?.waiting, bus.groups("t")[1]?.attempts], [[], 1, 2]);
+  assertEquals(bus.get("t", { group: "g" }), undefined);
+  await bus.delete("other");
+  clock.tick(1020);
+  assertEquals([dead(), bus.groups("t")[1]?.waiting], [["a"], 0]);
+});
+
+Deno.test("a dead letter and what its group is done with are one step of the store", async () => {
+  const store = new LaterStore();
+  const { bus } = setUp({ store, maxAttempts: 1 });
+  const published = bus.publish("t", "a");
+  await store.answer();
+  await published;
+  const pulled = bus.pull("t", { group: "g", leaseMs: 1000 });
+  await store.answer();
+  const nacked = bus.nack((await pulled)!.lease!);
+  assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done"]);
+  assertEquals(bus.browse("t/-dead")?.messages.length, 0);
+  await store.refuse();
+  await nacked;
+  assertEquals([bus.groups("t")[1]?.waiting, bus.topic("t/-dead")], [1, undefined]);
+});
