@@ -4,15 +4,12 @@
  * @module
  */
 
-import { BusError, quote } from "../errors.ts";
+import { BusError } from "../errors.ts";
 import { formatCursor, type Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
-import { hasWildcard, parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
-import type { Since } from "../wire/since.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Fanout } from "./fanout.ts";
-import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
 import {
   type Batch,
   type BrowseOptions,
@@ -36,22 +33,13 @@ import { Intake } from "./intake.ts";
 import { largest } from "./largest.ts";
 import { Leases } from "./leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
-import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
-import { PatternTree } from "./pattern_tree.ts";
 import { Queues } from "./queues.ts";
 import { Retention } from "./retention.ts";
-import { Runs } from "./run.ts";
-import { type Appointment, Schedule } from "./schedule.ts";
-import { assertSince, timeOf } from "./start.ts";
+import { Schedule } from "./schedule.ts";
 import type { Store } from "./store.ts";
-import {
-  type EndReason,
-  type SubscribeOptions,
-  Subscriber,
-  type SubscriberHost,
-  type Subscription,
-} from "./subscription.ts";
+import type { SubscribeOptions, Subscription } from "./subscription.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
 
@@ -96,9 +84,8 @@ export class MessageBus implements AsyncDisposable {
   readonly #leases: Leases;
   readonly #deadLetters: DeadLetters;
   readonly #settle: (group: Group, nowMs: number) => void;
-  readonly #feedHost: FeedHost;
-  #state: "open" | "draining" | "closed" = "open";
-  #delivered = 0;
+  readonly #subscriptions: Subscriptions;
+  #closed = false;
 
   /**
    * Makes an empty bus.
@@ -170,16 +157,8 @@ export class MessageBus implements AsyncDisposable {
     });
     const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake });
     this.#settle = settle;
-    this.#feedHost = {
-      runs: new Runs(clock),
-      gone: topics.gone,
-      expire: (topic) => {
-        // What a deleted one has is not counted any more.
-        if (!topic.deleted) retention.expire(topic, clock.now());
-      },
-      spread: () => fanout.spread(),
-      settledMs: () => intake.settledMs(),
-    };
+    const settledMs = () => intake.settledMs();
+    this.#subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
   }
 
   /**
@@ -338,31 +317,7 @@ export class MessageBus implements AsyncDisposable {
    */
   subscribe(topics: string, options: SubscribeOptions = {}): Subscription {
     this.#assertOpen();
-    if (this.#state === "draining") throw new BusError("draining", "Cannot subscribe: the bus is shutting down");
-    const pattern = parseTopicPattern(topics);
-    const { since = "latest", signal } = options;
-    assertSince(since);
-    let feed: Feed;
-    if (pattern.topic !== undefined) {
-      const topic = this.#topics.find(pattern.topic);
-      // One that has had no message may never have been: its first publish may be refused.
-      feed = new TopicFeed(this.#feedHost, pattern.topic, topic?.log.next === 0 ? undefined : topic, since);
-    } else {
-      if (typeof since === "object" && "next" in since) {
-        throw new BusError(
-          "bad_cursor",
-          `Cannot subscribe to ${quote(pattern.text)} from an id: it has several topics`,
-        );
-      }
-      // What has been published in this turn is not new to it.
-      this.#fanout.spread();
-      feed = new MergedFeed(this.#feedHost, pattern, this.#matching(pattern, since), since);
-    }
-    const subscriber = new Subscriber(this.#subscriberHost, pattern, feed, options);
-    this.#observer.subscribed?.(subscriber);
-    this.#fanout.add(subscriber);
-    if (signal !== undefined) subscriber.obey(signal);
-    return subscriber;
+    return this.#subscriptions.subscribe(topics, options);
   }
 
   /**
@@ -391,7 +346,7 @@ export class MessageBus implements AsyncDisposable {
     }
     target.cleared = true;
     this.#topics.forget(target);
-    for (const subscriber of this.#fanout.forget(target)) this.#end(subscriber, "deleted");
+    this.#subscriptions.forget(target);
     return true;
   }
 
@@ -433,7 +388,7 @@ export class MessageBus implements AsyncDisposable {
       nacked: this.#leases.nacked,
       redelivered: this.#queues.redelivered,
       dead: this.#deadLetters.moved,
-      delivered: this.#delivered,
+      delivered: this.#subscriptions.delivered,
     };
   }
 
@@ -442,16 +397,14 @@ export class MessageBus implements AsyncDisposable {
    * pulling go on, so that requests in work can finish. A second call does nothing.
    */
   drain(): void {
-    if (this.#state === "open") this.#state = "draining";
-    this.#fanout.ring();
+    this.#subscriptions.drain();
     this.#queues.drain();
-    for (const subscriber of this.#fanout.all()) this.#end(subscriber, "drained");
   }
 
   /** Drains, then ends: closes the store and refuses everything from then on with `already_closed`. */
   async close(): Promise<void> {
     this.drain();
-    this.#state = "closed";
+    this.#closed = true;
     this.#schedule.stop();
     await this.#store.close();
   }
@@ -464,26 +417,13 @@ export class MessageBus implements AsyncDisposable {
   readonly #assertOpenNow = () => this.#assertOpen();
 
   #assertOpen(): void {
-    if (this.#state === "closed") throw new BusError("already_closed", "Cannot use the bus: it is closed");
+    if (this.#closed) throw new BusError("already_closed", "Cannot use the bus: it is closed");
   }
 
   #assertSynchronous(method: string): void {
     if (!this.#store.synchronous) {
       throw new BusError("not_synchronous", `Cannot ${method} at once: the store answers later`);
     }
-  }
-
-  /** The topics that a subscription to several may have something to read of when it begins, in the order they were made. */
-  #matching({ items }: TopicPattern, since: Since): Topic[] {
-    if (since === "latest") return [];
-    if (items.some(hasWildcard)) {
-      const wanted = PatternTree.of(items);
-      // By far the most are told apart by a number: when their newest message was created.
-      const fromMs = typeof since === "object" && "fromMs" in since ? since.fromMs : timeOf(since, this.#topics.gone);
-      return [...this.#topics.all()].filter(({ info, newestMs }) => newestMs >= fromMs && wanted.matches(info.name));
-    }
-    return items.map((item) => this.#topics.get(item)).filter((topic) => topic !== undefined)
-      .sort((a, b) => a.info.createdMs - b.info.createdMs);
   }
 
   #statsOf(topic: Topic): TopicStats {
@@ -501,36 +441,6 @@ export class MessageBus implements AsyncDisposable {
       subscribers: this.#fanout.countOf(topic),
       groups: topic.groups.size - 1,
     };
-  }
-
-  readonly #subscriberHost: SubscriberHost = {
-    delivered: (delivery: Delivery) => this.#countDelivery(delivery),
-    unsubscribe: (subscriber: Subscriber, reason: EndReason) => this.#end(subscriber, reason),
-    watch: (subscriber: Subscriber, everyMs: number) => this.#watch(subscriber, everyMs),
-    unwatch: (appointment: Appointment) => this.#schedule.remove(appointment),
-  };
-
-  #countDelivery(delivery: Delivery): void {
-    if (delivery.event === "gap") this.#observer.gap?.(delivery);
-    if (delivery.event !== "messages") return;
-    const { length } = delivery.messages;
-    this.#delivered += length;
-    this.#observer.delivered?.(delivery.topic.name, length);
-  }
-
-  #watch(subscriber: Subscriber, everyMs: number): Appointment {
-    const due = (nowMs: number) => subscriber.tend() ? nowMs + everyMs : Infinity;
-    return this.#schedule.add({ due }, this.#clock.now() + everyMs);
-  }
-
-  #end(subscriber: Subscriber, reason: EndReason): void {
-    if (!this.#fanout.remove(subscriber)) return;
-    for (const item of subscriber.pattern.items) {
-      const topic = this.#topics.get(item);
-      if (topic !== undefined) topic.usedMs = this.#clock.now();
-    }
-    subscriber.end(reason);
-    this.#observer.unsubscribed?.(subscriber, reason);
   }
 }
 
