@@ -135,6 +135,11 @@ export class Hook {
     }
   }
 
+  /** How many run now. */
+  get running(): number {
+    return this.#running.size;
+  }
+
   /** Kills what runs. */
   kill(): void {
     for (const child of this.#running) kill(child, "SIGKILL");

@@ -41,24 +41,21 @@ export const work: Command = defineCommand({
   synopsis: "<topic> [--] <command> [args…]",
   summary: "run a command for each message, until each is done",
   description: `Takes messages of the topic's queue, or of a group whose members share them, and runs the command
-for each, with the payload on its standard input. What it exits with says what becomes of the
-message:
+for each, with the payload on its standard input. What the command exits with says what becomes
+of the message:
 
-  0           it is done
-  75          it comes again, later each time, and the attempt doesn't count (EX_TEMPFAIL)
-  any other   it comes again, after 1s, 2s, 4s and so on up to 5m; after the server's max-attempts
-              it is a dead letter, which msgbus dead shows. So does one that a signal kills
+  0      it is done
+  75     it comes again, later each time; the attempt doesn't count (EX_TEMPFAIL)
+  other  it comes again, after 1s, then 2s, 4s and so on up to 5m. After the max-attempts of the
+         server it becomes a dead letter; see msgbus dead. The same if a signal kills the command
 
-Nobody else gets a message while its command runs: the lease is extended. If this msgbus dies, the
-message comes again when the lease is over. If the lease is lost, since the server could not be
-reached in time, the command gets SIGTERM.
+Nobody else gets a message while its command runs. If this msgbus dies, the message comes again
+when the lease is over. If the lease is lost because the server can't be reached, the command
+gets SIGTERM. In its environment are MSGBUS_TOPIC, MSGBUS_ID, MSGBUS_KEY, MSGBUS_ATTEMPT and more.
 
-The environment of the command has MSGBUS_TOPIC, MSGBUS_ID, MSGBUS_KEY, MSGBUS_ATTEMPT, MSGBUS_LEASE,
-MSGBUS_GROUP, MSGBUS_HEADERS and more; see docs/cli.md. Flags of msgbus stand before the command.
-
-Runs until it is interrupted: SIGINT and SIGTERM let the commands that run finish, and end it with
-0. A second one kills them, and hands their messages back. If the server is away, it tries again
-as sub does.`,
+Runs until it is interrupted: SIGINT or SIGTERM lets the commands that run finish, and ends it
+with 0; a second one kills them and hands their messages back. If the server can't be reached,
+it tries again as sub does. Flags of msgbus stand before the command.`,
   examples: [
     "msgbus work mail --group sender -- ./send-mail.sh",
     "msgbus work thumbnails --parallel 4 --lease 5m -- convert - -resize 100x100 /srv/thumbs/out.png",
@@ -127,6 +124,11 @@ as sub does.`,
     } finally {
       if (shift.fault !== undefined) void worker.drain();
     }
+  });
+  interruption.signal.addEventListener("abort", () => {
+    if (hook.running === 0) return;
+    const commands = hook.running === 1 ? "the command that runs" : `${hook.running} commands`;
+    io.say(`waiting for ${commands} to end; a second signal kills ${hook.running === 1 ? "it" : "them"}`);
   });
   await worker.ended;
   await warning.checked;
