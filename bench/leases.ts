@@ -36,20 +36,20 @@ interface Rate {
   readonly requests: number;
 }
 
-/** A way of working: how many messages to take at once, and whether to lease them. */
+/** A way of working: how many messages to take at once, and whether and how to lease them. */
 interface Way {
   readonly title: string;
   readonly limit: number;
-  readonly leased: boolean;
+  /** How leased messages are acknowledged: in a request of its own, or with the next pull. */
+  readonly ack?: "alone" | "with the next";
 }
 
 const WAYS: readonly Way[] = [
-  { title: "pull", limit: 1, leased: false },
-  { title: "lease, ack", limit: 1, leased: true },
-  { title: "pull 10", limit: 10, leased: false },
-  { title: "lease 10, ack them", limit: 10, leased: true },
-  { title: "pull 100", limit: 100, leased: false },
-  { title: "lease 100, ack them", limit: 100, leased: true },
+  { title: "pull", limit: 1 },
+  { title: "lease, ack", limit: 1, ack: "alone" },
+  { title: "lease, ack with the next", limit: 1, ack: "with the next" },
+  { title: "pull 100", limit: 100 },
+  { title: "lease 100, ack them", limit: 100, ack: "alone" },
 ];
 const MESSAGE = "x".repeat(128);
 const FILL_LINES = 4096;
@@ -108,7 +108,7 @@ async function fill(port: number, queues: number): Promise<void> {
   }
 }
 
-async function measure(port: number, { limit, leased }: Way, { ms, connections }: LeasesPlan): Promise<Rate> {
+async function measure(port: number, { limit, ack }: Way, { ms, connections }: LeasesPlan): Promise<Rate> {
   const queues = limit === 1 ? 4 : 16;
   await fill(port, queues);
   const workers = await Promise.all(Array.from({ length: connections }, () => Worker.connect(port)));
@@ -118,23 +118,23 @@ async function measure(port: number, { limit, leased }: Way, { ms, connections }
   const startMs = performance.now();
   const endMs = startMs + ms;
   await Promise.all(workers.map(async (worker) => {
+    let held: string[] = [];
     while (performance.now() < endMs && queue < queues) {
       const at = queue;
-      const target = `/${at}?limit=${limit}${leased ? "&lease=1h" : ""}`;
-      const answer = await worker.ask("GET", target);
+      const acked = ack === "with the next" && held.length > 0 ? `&ack=${held.join(",")}` : "";
+      const answer = await worker.ask("GET", `/${at}?limit=${limit}${ack === undefined ? "" : "&lease=1h"}${acked}`);
       if (answer === undefined) {
         queue = Math.max(queue, at + 1);
+        held = [];
         continue;
       }
       requests++;
-      if (leased) {
-        const tokens = Array.from(answer.matchAll(/"lease":"([^"]*)"/g), ([, token]) => token!);
-        if (await worker.ask("POST", "/-/ack", tokens.join("\n")) === undefined) throw new Error("An ack was refused");
-        messages += tokens.length;
-        requests++;
-      } else {
-        messages += limit;
-      }
+      messages += limit;
+      if (ack === undefined) continue;
+      held = Array.from(answer.matchAll(/"lease":"([^"]*)"/g), ([, token]) => token!);
+      if (ack === "with the next") continue;
+      if (await worker.ask("POST", "/-/ack", held.join("\n")) === undefined) throw new Error("An ack was refused");
+      requests++;
     }
   }));
   const seconds = (performance.now() - startMs) / 1000;
@@ -161,9 +161,9 @@ async function main(args: string[]): Promise<void> {
   for (let round = 0; round < plan.rounds; round++) {
     for (const [i, way] of WAYS.entries()) rates[i]!.push(await measure(server.port, way, plan));
   }
-  const rows = WAYS.map(({ title }, i) => {
+  const rows = WAYS.map(({ title, limit }, i) => {
     const of = (member: keyof Rate) => rates[i]!.map((rate) => rate[member]);
-    const pulls = rates[i - (i % 2)]!;
+    const pulls = rates[WAYS.findIndex((way) => way.limit === limit && way.ack === undefined)]!;
     const share = (member: keyof Rate) =>
       summarise(rates[i]!.map((rate, round) => rate[member] / pulls[round]![member]));
     return [

@@ -134,6 +134,12 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
     DEFAULT_LIMITS.discard,
     "what a full topic loses: its oldest message, or the new one, which gets 507",
   ),
+  dedupeWindowMs: duration(
+    "dedupe-window",
+    DEFAULT_LIMITS.dedupeWindowMs,
+    [0, MAX_DURATION_MS],
+    "how long a repeated publish is known by its Idempotency-Key; 0 is not at all",
+  ),
   stallTimeoutMs: duration(
     "stall-timeout",
     60_000,

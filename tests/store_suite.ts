@@ -5,8 +5,9 @@
  */
 
 import { MessageBus } from "../lib/bus/bus.ts";
-import type { Append, Store } from "../lib/bus/store.ts";
+import type { Append, DelayedMessage, Store } from "../lib/bus/store.ts";
 import { epochOf, type Message, type TopicInfo } from "../lib/message.ts";
+import { codeOfRejection } from "./bus/error_code.ts";
 import { TestClock } from "./bus/test_clock.ts";
 import { assertEquals } from "./deps.ts";
 
@@ -64,6 +65,50 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
     const answer = store.append(appendOf(topicOf("foo"), 0, "a"));
     assertEquals(typeof answer === "number", store.synchronous);
     await answer;
+  });
+
+  test("append with exact gets the id that is expected, or is refused with seq_mismatch and takes none", async (store) => {
+    const topic = topicOf("foo");
+    const exact = (expectedId: number, ...payloads: string[]) =>
+      store.append({ ...appendOf(topic, expectedId, ...payloads), exact: true });
+    assertEquals(await exact(0, "a", "b"), 0);
+    assertEquals(await exact(2, "c"), 2);
+    // A store that answers at once has refused nothing that the bus counts on.
+    if (!store.synchronous) {
+      for (const id of [0, 2, 4]) assertEquals(await codeOfRejection(Promise.resolve(exact(id, "x"))), "seq_mismatch");
+    }
+    assertEquals(await store.append(appendOf(topic, 3, "d")), 3);
+  });
+
+  test("append takes what is said of the payloads, and what tells them from others", async (store) => {
+    const topic = topicOf("foo");
+    const attributes = { contentType: "text/plain", headers: { "a": "é", "msgbus-reply-to": "x" }, key: "k" };
+    const idempotency = { key: "k", fingerprint: "0123456789abcdef", untilMs: CREATED_MS + 120_000 };
+    assertEquals(await store.append({ ...appendOf(topic, 0, "a"), ttlMs: 0, attributes, idempotency }), 0);
+    assertEquals(await store.append({ ...appendOf(topic, 1, "b"), ttlMs: 5, attributes }), 1);
+  });
+
+  test("delay keeps messages of topics that it may never have seen, until cancel or an append of the token", async (store) => {
+    const topic = topicOf("foo");
+    const delayed = (token: string): DelayedMessage => {
+      return { topic, token, dueMs: CREATED_MS + 1000, payload: new Uint8Array(3), attributes: { key: "k" } };
+    };
+    for (const token of ["a", "b", "c"]) await store.delay(delayed(token));
+    await store.cancel(topic, "b");
+    assertEquals(await store.append(appendOf(topic, 0, "x")), 0);
+    assertEquals(await store.append({ ...appendOf(topic, 1, "y"), scheduled: "a" }), 1);
+    await store.remove(topic);
+    assertEquals(await store.append(appendOf(topicOf("foo", CREATED_MS + 1), 0, "z")), 0);
+  });
+
+  test("delay answers at once exactly if the store is synchronous", async (store) => {
+    const topic = topicOf("foo");
+    const answers = [
+      store.delay({ topic, token: "a", dueMs: CREATED_MS, payload: new Uint8Array() }),
+      store.cancel(topic, "a"),
+    ];
+    assertEquals(answers.map((answer) => answer === undefined), [store.synchronous, store.synchronous]);
+    await Promise.all(answers);
   });
 
   test("note is accepted for any group of the topic, one change after another", async (store) => {
@@ -129,6 +174,33 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
     await bus.publish("foo", ["b", "c"]);
     const got: (Message | undefined)[] = [subscription.take(), subscription.take(), subscription.take()];
     assertEquals(got.map((message) => message?.text()), ["a", "b", "c"]);
+  });
+
+  test("delay under a bus: what is due comes in order, before what is published later", async (store) => {
+    const clock = new TestClock();
+    await using bus = new MessageBus({ store, clock });
+    const messages = [["b", 20], ["a", 10], ["c", 20]] as const;
+    await Promise.all(messages.map(([payload, delayMs]) => bus.schedule("foo", payload, { delayMs })));
+    clock.stall(100);
+    assertEquals((await bus.publish("foo", "d")).id, 3);
+    assertEquals(await drainOf(bus, "foo"), ["0 a", "1 b", "2 c", "3 d"]);
+  });
+
+  test("cancel under a bus: what was taken back is never published", async (store) => {
+    const clock = new TestClock();
+    await using bus = new MessageBus({ store, clock });
+    const { token } = await bus.schedule("foo", "a", { delayMs: 10 });
+    assertEquals([await bus.cancel("foo", token), await bus.cancel("foo", token)], [true, false]);
+    clock.tick(1000);
+    assertEquals((await bus.publish("foo", "b")).id, 0);
+  });
+
+  test("append under a bus: a publish is known as a repeat by its key", async (store) => {
+    await using bus = busOf(store);
+    const publish = () => bus.publish("foo", "a", { idempotencyKey: "k" });
+    const receipts = [...await Promise.all([publish(), publish()]), await publish()];
+    assertEquals(receipts.map(({ id, duplicate }) => [id, duplicate]), [[0, undefined], [0, true], [0, true]]);
+    assertEquals(await drainOf(bus, "foo"), ["0 a"]);
   });
 
   test("note under a bus: of many who pull at once, one gets the message", async (store) => {

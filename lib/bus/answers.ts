@@ -15,6 +15,28 @@ export interface PublishOptions extends Attributes {
   readonly ttlMs?: number | undefined;
   /** Publish only if the message gets this id, in the topic of this epoch if it is given; else it is `seq_mismatch`. */
   readonly ifMatch?: Position | undefined;
+  /**
+   * What tells this publish from others, 1 to 256 bytes without control characters: a repeat with the same key to the same
+   * topic within `dedupeWindowMs` publishes nothing, and is answered as the first was. It is judged before
+   * {@linkcode PublishOptions.ifMatch}. With other payloads it is an `idempotency_conflict`.
+   */
+  readonly idempotencyKey?: string | undefined;
+}
+
+/** How to publish later: exactly one of `delayMs` and `atMs` is needed. */
+export interface ScheduleOptions extends Omit<PublishOptions, "ifMatch"> {
+  /** How long the message is hidden, in milliseconds, up to ten years. */
+  readonly delayMs?: number | undefined;
+  /** When it is published, in milliseconds since the Unix epoch, at most ten years from now; at once if that has passed. */
+  readonly atMs?: number | undefined;
+}
+
+/** How to publish and wait for an answer; everything has a default. */
+export interface BusRequestOptions extends Omit<PublishOptions, "idempotencyKey"> {
+  /** How long to wait once the message is published, in milliseconds, up to 24 days. Default 30 s. */
+  readonly timeoutMs?: number | undefined;
+  /** Ends the wait when it aborts; the request then rejects with its reason. The message stays published. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The options of a publish that sets none. */
@@ -34,6 +56,36 @@ export interface Receipt {
   readonly durability: Durability;
   /** How many subscriptions the topic has. */
   readonly subscribers: number;
+  /** That it was published before, with the same idempotency key: the rest is what was answered then. */
+  readonly duplicate?: true;
+}
+
+/** The answer to a publish that is to happen later: it is acknowledged. */
+export interface ScheduleReceipt {
+  /** The canonical name of the topic. */
+  readonly topic: string;
+  /** What cancels it. */
+  readonly token: string;
+  /** When it is published, in milliseconds since the Unix epoch. */
+  readonly dueMs: number;
+  /** What the acknowledged message has survived. */
+  readonly durability: Durability;
+  /** That it was scheduled before, with the same idempotency key: the rest is what was answered then. */
+  readonly duplicate?: true;
+}
+
+/** What came of a request. */
+export interface RequestOutcome {
+  /** The answer to its publish. */
+  readonly receipt: Receipt;
+  /** The first answer of whoever handled the message; `undefined` if time is up. */
+  readonly reply: Reply | undefined;
+}
+
+/** How to answer a request; everything has a default. */
+export interface ReplyOptions {
+  /** What the answer is, a media type. Default: nothing is said. */
+  readonly contentType?: string | undefined;
 }
 
 /** Which messages to take, and how; everything has a default. */
@@ -155,8 +207,14 @@ export interface BusTotals {
   readonly bytes: number;
   /** Subscriptions now, those to topics that don't exist yet included. */
   readonly subscriptions: number;
+  /** Messages to be published later. */
+  readonly scheduled: number;
   /** Messages published. */
   readonly published: number;
+  /** Publishes that were repeats, told by their idempotency key: nothing was published. */
+  readonly duplicates: number;
+  /** Idempotency keys forgotten before their time, because there were too many. */
+  readonly forgottenKeys: number;
   /** Messages handed out by queues. */
   readonly pulled: number;
   /** Leases now that can be settled. */

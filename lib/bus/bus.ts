@@ -8,12 +8,15 @@ import { BusError } from "../errors.ts";
 import { formatCursor, type Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { type Clock, systemClock } from "./clock.ts";
+import { Dedupe } from "./dedupe.ts";
+import { Delayed } from "./delayed.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Fanout } from "./fanout.ts";
 import {
   type Batch,
   type BrowseOptions,
   type BrowseWaitingOptions,
+  type BusRequestOptions,
   type BusTotals,
   type GroupStats,
   type NackOptions,
@@ -23,18 +26,24 @@ import {
   type PullBatchOptions,
   type PullOptions,
   type Receipt,
+  type ReplyOptions,
+  type RequestOutcome,
+  type ScheduledMessage,
+  type ScheduleOptions,
+  type ScheduleReceipt,
   type Settlement,
   type TakeOptions,
   type TopicStats,
 } from "./answers.ts";
 import { type Group, QUEUE } from "./group.ts";
 import { assertGroupName, Groups } from "./groups.ts";
-import { Intake } from "./intake.ts";
+import { Intake, wantedOf } from "./intake.ts";
 import { largest } from "./largest.ts";
 import { Leases } from "./leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import { Queues } from "./queues.ts";
+import { Requests } from "./requests.ts";
 import { Retention } from "./retention.ts";
 import { Schedule } from "./schedule.ts";
 import type { Store } from "./store.ts";
@@ -79,6 +88,9 @@ export class MessageBus implements AsyncDisposable {
   readonly #fanout: Fanout;
   readonly #topics: TopicTable;
   readonly #intake: Intake;
+  readonly #dedupe: Dedupe;
+  readonly #delayed: Delayed;
+  readonly #requests: Requests;
   readonly #groups: Groups;
   readonly #queues: Queues;
   readonly #leases: Leases;
@@ -141,11 +153,28 @@ export class MessageBus implements AsyncDisposable {
       fanout,
       groups,
       store,
+      hasDelayed: (topic) => delayed.has(topic),
+      hasKeys: (topic) => dedupe.has(topic),
+      onForgotten: (topic) => {
+        delayed.forget(topic);
+        dedupe.forget(topic);
+      },
       startedMs,
     });
     const queues: Queues = this.#queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
     const isAwaited = (name: string) => queues.isAwaited(name);
-    const intake = this.#intake = new Intake({
+    const dedupe = this.#dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
+    const delayed = this.#delayed = new Delayed({
+      clock,
+      schedule,
+      store,
+      observer,
+      topics,
+      retention,
+      dedupe,
+      append: (topic, message) => intake.appendDelayed(topic, message),
+    });
+    const intake: Intake = this.#intake = new Intake({
       clock,
       schedule,
       store,
@@ -153,8 +182,11 @@ export class MessageBus implements AsyncDisposable {
       topics,
       retention,
       fanout,
+      dedupe,
       isAwaited,
+      publishDue: (topic) => delayed.publishDue(topic),
     });
+    this.#requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
     const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake });
     this.#settle = settle;
     const settledMs = () => intake.settledMs();
@@ -163,14 +195,15 @@ export class MessageBus implements AsyncDisposable {
 
   /**
    * Publishes a message at once. Only with a synchronous store, such as memory; {@linkcode MessageBus.publish} works
-   * with all. A text is encoded in UTF-8; bytes are kept as they are, not copied, so don't change them afterwards.
+   * with all. A text is encoded in UTF-8; bytes are kept as they are, not copied, so don't change them afterwards. A repeat
+   * that its idempotency key tells publishes nothing and gives the message that was published before.
    *
    * @throws {BusError} `not_synchronous`, or as {@linkcode MessageBus.publish}.
    */
   put(topic: string, payload: string | Uint8Array, options: PublishOptions = NO_OPTIONS): Message {
     this.#assertSynchronous("put");
     this.#assertOpen();
-    return this.#intake.put(topic, payload, options);
+    return this.#intake.put(topic, payload, wantedOf(options));
   }
 
   /**
@@ -182,6 +215,7 @@ export class MessageBus implements AsyncDisposable {
   get(topic: string, options: TakeOptions = NO_OPTIONS): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
+    this.#publishDue(topic);
     return this.#queues.get(topic, options);
   }
 
@@ -190,8 +224,9 @@ export class MessageBus implements AsyncDisposable {
    * promises; only then does any reader see them. Makes the topic if need be.
    *
    * @throws {BusError} `bad_topic`, `not_nfc`, `reserved`, `too_large`, `topic_full`, `too_many_topics`, `overloaded`,
-   * `already_closed`, `id_space_exhausted`, `bad_header`, `headers_too_large`, `seq_mismatch`, `bad_option` for a wrong
-   * time to live, `bad_request` for no message at all. A refused publish takes no id.
+   * `already_closed`, `id_space_exhausted`, `bad_header`, `headers_too_large`, `seq_mismatch`,
+   * `idempotency_conflict`, `bad_option` for a wrong time to live, `bad_request` for no message at all. A refused publish
+   * takes no id.
    */
   async publish(
     topic: string,
@@ -200,7 +235,73 @@ export class MessageBus implements AsyncDisposable {
   ): Promise<Receipt> {
     this.#assertOpen();
     const payloads = (Array.isArray(payload) ? payload : [payload]) as readonly (string | Uint8Array)[];
-    return await this.#intake.publish(topic, payloads, options, this.#assertOpenNow);
+    return await this.#intake.publish(topic, payloads, wantedOf(options), this.#assertOpenNow);
+  }
+
+  /**
+   * Publishes a message later: until then nobody sees it, and it has neither an id nor a time. Those of a topic that are due
+   * are published in the order of their times, then of the calls, at most 20 ms late, and before anything that is published
+   * later than they are due. Only what could be published now is accepted, and the limits count it from now on. Resolves
+   * when it is as durable as the store promises. Makes the topic if need be; with the topic it is deleted.
+   *
+   * @throws {BusError} as {@linkcode MessageBus.publish}, and `bad_option` for a wrong time.
+   */
+  async schedule(topic: string, payload: string | Uint8Array, options: ScheduleOptions): Promise<ScheduleReceipt> {
+    this.#assertOpen();
+    const { delayMs, atMs, ...others } = options;
+    const wanted = { ...wantedOf(others), ifMatch: undefined, due: { delayMs, atMs } };
+    return await this.#delayed.schedule(topic, payload, wanted, this.#assertOpenNow);
+  }
+
+  /**
+   * The messages that are to be published in a topic, those due first in front; none if the topic doesn't exist.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`.
+   */
+  scheduled(topic: string): ScheduledMessage[] {
+    this.#publishDue(topic);
+    const found = this.#topics.find(topic);
+    return found === undefined ? [] : this.#delayed.list(found);
+  }
+
+  /**
+   * Takes back a message that was to be published later. Resolves to whether it was there, and is not published.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`, `already_closed`.
+   */
+  async cancel(topic: string, token: string): Promise<boolean> {
+    this.#assertOpen();
+    this.#publishDue(topic);
+    let target = this.#topics.find(topic);
+    for (; target?.removal !== undefined; target = this.#topics.find(topic)) await target.removal;
+    return target !== undefined && await this.#delayed.cancel(target, token);
+  }
+
+  /**
+   * Publishes a message, and waits for an answer: whoever handles the message gives what its header `msgbus-reply-to` says
+   * to {@linkcode MessageBus.reply}. The first answer counts. Without one in time there is no `reply`.
+   *
+   * @throws {BusError} as {@linkcode MessageBus.publish}, `bad_option` for a wrong `timeoutMs`, `draining` when the bus
+   * drains; the signal's reason if it aborts.
+   */
+  async request(
+    topic: string,
+    payload: string | Uint8Array,
+    options: BusRequestOptions = {},
+  ): Promise<RequestOutcome> {
+    this.#assertOpen();
+    return await this.#requests.ask(topic, payload, options, this.#assertOpenNow);
+  }
+
+  /**
+   * Answers a request; `token` is the header `msgbus-reply-to` of its message.
+   *
+   * @throws {BusError} `reply_gone` if nobody waits for it, or it was answered before; `too_large`, `bad_header`,
+   * `already_closed`.
+   */
+  reply(token: string, payload: string | Uint8Array, options: ReplyOptions = {}): void {
+    this.#assertOpen();
+    this.#requests.reply(token, payload, options);
   }
 
   /**
@@ -222,6 +323,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} as {@linkcode MessageBus.pull}.
    */
   pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
+    this.#publishDue(topic);
     // Not async: every further promise shows in the number of pulls a second.
     return this.#queues.pullBatch(topic, options, this.#assertOpenNow);
   }
@@ -295,6 +397,7 @@ export class MessageBus implements AsyncDisposable {
    */
   browse(topic: string, options: BrowseOptions = {}): Page | undefined {
     this.#assertOpen();
+    this.#publishDue(topic);
     return this.#queues.browse(topic, options);
   }
 
@@ -306,6 +409,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async browseWaiting(topic: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
     this.#assertOpen();
+    this.#publishDue(topic);
     return await this.#queues.browseWaiting(topic, options);
   }
 
@@ -381,7 +485,10 @@ export class MessageBus implements AsyncDisposable {
       topics: this.#topics.size,
       ...this.#retention.totals,
       subscriptions: this.#fanout.size,
+      scheduled: this.#delayed.size,
       published: this.#intake.published,
+      duplicates: this.#dedupe.duplicates,
+      forgottenKeys: this.#dedupe.forgotten,
       pulled: this.#queues.pulled,
       leased: this.#leases.size,
       acked: this.#leases.acked,
@@ -393,12 +500,13 @@ export class MessageBus implements AsyncDisposable {
   }
 
   /**
-   * Ends all subscriptions, after telling them of what is new, and refuses further ones with `draining`. Publishing and
+   * Ends all subscriptions, after telling them of what is new, and all waiting, and refuses more of that with `draining`. Publishing and
    * pulling go on, so that requests in work can finish. A second call does nothing.
    */
   drain(): void {
     this.#subscriptions.drain();
     this.#queues.drain();
+    this.#requests.drain();
   }
 
   /** Drains, then ends: closes the store and refuses everything from then on with `already_closed`. */
@@ -406,12 +514,20 @@ export class MessageBus implements AsyncDisposable {
     this.drain();
     this.#closed = true;
     this.#schedule.stop();
+    this.#delayed.stop();
     await this.#store.close();
   }
 
   /** Same as {@linkcode MessageBus.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Publishes what is due in a topic: who reads it by its canonical name needn't wait for the timer. */
+  #publishDue(name: string): void {
+    if (this.#delayed.size === 0) return;
+    const topic = this.#topics.get(name);
+    if (topic !== undefined) this.#delayed.publishDue(topic);
   }
 
   readonly #assertOpenNow = () => this.#assertOpen();

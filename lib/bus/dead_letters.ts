@@ -89,7 +89,8 @@ export class DeadLetters {
     try {
       answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
         topicTtlMs: DEAD_TTL_MS,
-        payload: message.payload,
+        // Not the buffer that it may share with messages that are gone long before it.
+        payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
         settles: { topic: topic.info, change },
       });

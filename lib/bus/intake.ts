@@ -4,17 +4,19 @@
  * @module
  */
 
-import { attributesOf } from "../attributes.ts";
+import { assertKey, attributesOf } from "../attributes.ts";
 import { BusError, quote } from "../errors.ts";
 import { type Attributes, formatCursor, Message, type Position } from "../message.ts";
 import { NO_OPTIONS, type PublishOptions, type Receipt } from "./answers.ts";
 import type { Clock } from "./clock.ts";
+import type { Dedupe } from "./dedupe.ts";
 import type { Fanout } from "./fanout.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { assertTtl } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
-import type { Append, Store } from "./store.ts";
+import type { Append, DelayedMessage, Idempotency, Store } from "./store.ts";
 import type { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
 
@@ -27,8 +29,11 @@ export interface IntakeParts {
   readonly topics: TopicTable;
   readonly retention: Retention;
   readonly fanout: Fanout;
+  readonly dedupe: Dedupe;
   /** Whether a pull of the topic of this name waits. */
   readonly isAwaited: (name: string) => boolean;
+  /** Publishes what is due in a topic: it comes before what is accepted from now on. */
+  readonly publishDue: (topic: Topic) => void;
 }
 
 /** What the server publishes. */
@@ -72,46 +77,94 @@ export class Intake {
   }
 
   /** See `MessageBus.put`. The store must be synchronous. */
-  put(name: string, payload: string | Uint8Array, options: PublishOptions): Message {
+  put(name: string, payload: string | Uint8Array, wanted: Wanted): Message {
     assertPayload(payload);
-    const wanted = wantedOf(options);
     const topic = this.#parts.topics.admit(name);
-    const append = this.#prepare(topic, [topic.encode(payload)], wanted);
+    if (wanted.idempotencyKey !== undefined && this.#parts.dedupe.isOn) return this.#putOnce(topic, payload, wanted);
+    return this.#putNow(topic, topic.encode(payload, wanted.ttlMs), wanted);
+  }
+
+  #putNow(topic: Topic, payload: Uint8Array, wanted: Wanted, idempotency?: Idempotency): Message {
+    this.#parts.publishDue(topic);
+    const append = this.#prepare(topic, [payload], wanted, idempotency);
     return this.#apply(topic, append, this.#ask(topic, append) as number)!;
+  }
+
+  #putOnce(topic: Topic, given: string | Uint8Array, wanted: Wanted): Message {
+    const payload = bytesOf(given);
+    let message: Message | undefined;
+    const asked = { key: wanted.idempotencyKey!, fingerprint: fingerprintOf(PUBLISH, [payload]) };
+    const { answer, askedMs } = this.#parts.dedupe.onceNow(asked, topic, (idempotency): Receipt => {
+      message = this.#putNow(topic, payload, wanted, idempotency);
+      return this.#receiptOf(topic, message.id, 1);
+    });
+    if (message !== undefined) return message;
+    // It may be gone, but it is known: the payload is the same, and who repeats a publish says the same of it.
+    const { ttlMs, attributes } = wanted;
+    return topic.log.get(answer.id) ??
+      new Message(topic.info, { id: answer.id, payload, createdMs: askedMs, ttlMs, attributes });
   }
 
   /** See `MessageBus.publish`; `assertOpen` throws if it may not be used any more. */
   async publish(
     name: string,
     payloads: readonly (string | Uint8Array)[],
-    options: PublishOptions,
+    wanted: Wanted,
     assertOpen: () => void,
   ): Promise<Receipt> {
     payloads.forEach(assertPayload);
-    const wanted = wantedOf(options);
-    const count = payloads.length;
-    if (count === 0) throw new BusError("bad_request", `Cannot publish to ${quote(name)}: no message was given`);
-    const { topics, store, fanout } = this.#parts;
-    let topic = topics.admit(name);
-    // The store must not be asked to append to what it is removing.
-    for (; topic.removal !== undefined; topic = topics.admit(name)) {
-      await topic.removal;
-      assertOpen();
+    if (payloads.length === 0) {
+      throw new BusError("bad_request", `Cannot publish to ${quote(name)}: no message was given`);
     }
-    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each)), wanted);
+    const admit = () => {
+      assertOpen();
+      return this.#parts.topics.admit(name);
+    };
+    if (wanted.idempotencyKey !== undefined && this.#parts.dedupe.isOn) {
+      const bytes = payloads.map(bytesOf);
+      const asked = { key: wanted.idempotencyKey, fingerprint: fingerprintOf(PUBLISH, bytes) };
+      const act = (topic: Topic, idempotency: Idempotency) => this.#publishNow(topic, bytes, wanted, idempotency);
+      return await this.#parts.dedupe.once(asked, admit, act);
+    }
+    let topic = admit();
+    // The store must not be asked to append to what it is removing.
+    for (; topic.removal !== undefined; topic = admit()) await topic.removal;
+    // Not awaited if there is nothing to wait for: that shows in the number of publishes a second.
+    return this.#publishNow(topic, payloads, wanted);
+  }
+
+  #publishNow(
+    topic: Topic,
+    payloads: readonly (string | Uint8Array)[],
+    wanted: Wanted,
+    idempotency?: Idempotency,
+  ): Receipt | Promise<Receipt> {
+    this.#parts.publishDue(topic);
+    const append = this.#prepare(topic, payloads.map((each) => topic.encode(each, wanted.ttlMs)), wanted, idempotency);
     const answer = this.#ask(topic, append);
     // A synchronous store is not awaited: nothing may happen between the check, the append and what follows from it.
-    let firstId: number;
-    if (typeof answer === "number") this.#apply(topic, append, firstId = answer);
-    else firstId = await this.#applyLater(topic, append, answer);
+    if (typeof answer === "number") {
+      this.#apply(topic, append, answer);
+      return this.#receiptOf(topic, answer, payloads.length);
+    }
+    return this.#applyLater(topic, append, answer).then((id) => this.#receiptOf(topic, id, payloads.length));
+  }
+
+  #receiptOf(topic: Topic, id: number, count: number): Receipt {
     return {
       topic: topic.info.name,
-      id: firstId,
+      id,
       count,
-      cursor: formatCursor(firstId + count, topic.info.epoch),
-      durability: store.durability,
-      subscribers: fanout.countOf(topic),
+      cursor: formatCursor(id + count, topic.info.epoch),
+      durability: this.#parts.store.durability,
+      subscribers: this.#parts.fanout.countOf(topic),
     };
+  }
+
+  /** Appends a message whose time has come; settles when that is done. */
+  appendDelayed(topic: Topic, { token, payload, ttlMs, attributes }: DelayedMessage): void | Promise<void> {
+    const append = { ...this.#prepare(topic, [payload], { ...NOTHING, ttlMs, attributes }), scheduled: token };
+    return this.#append(topic, append);
   }
 
   /**
@@ -126,13 +179,22 @@ export class Intake {
       throw new BusError("overloaded", `Cannot publish to ${quote(name)}: being deleted`);
     }
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, attributes }), settles };
+    return this.#append(topic, append);
+  }
+
+  #append(topic: Topic, append: Append): void | Promise<void> {
     const answer = this.#ask(topic, append);
     if (typeof answer === "number") this.#apply(topic, append, answer);
     else return this.#applyLater(topic, append, answer).then(() => {});
   }
 
   /** Checks payloads against the limits, and makes of them what the store is asked to append. */
-  #prepare(topic: Topic, payloads: readonly Uint8Array[], { ttlMs, attributes, ifMatch }: Wanted): Append {
+  #prepare(
+    topic: Topic,
+    payloads: readonly Uint8Array[],
+    { ttlMs, attributes, ifMatch }: Wanted,
+    idempotency?: Idempotency,
+  ): Append {
     const nowMs = this.#parts.clock.now();
     this.#parts.retention.expire(topic, nowMs);
     // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
@@ -140,7 +202,7 @@ export class Intake {
     const createdMs = Math.max(nowMs, this.#acceptedMs);
     const { info, nextId: expectedId } = topic;
     const exact = ifMatch !== undefined;
-    const append: Append = { topic: info, expectedId, payloads, createdMs, ttlMs, attributes, exact };
+    const append: Append = { topic: info, expectedId, payloads, createdMs, ttlMs, attributes, exact, idempotency };
     try {
       if (exact) assertMatches(topic, ifMatch);
       this.#parts.retention.admit(topic, append);
@@ -204,33 +266,47 @@ export class Intake {
 }
 
 /** What a publish asks for, checked. */
-interface Wanted {
+export interface Wanted {
   readonly ttlMs: number | undefined;
   readonly attributes: Attributes | undefined;
   readonly ifMatch: Position | undefined;
+  readonly idempotencyKey: string | undefined;
 }
 
-const NOTHING: Wanted = { ttlMs: undefined, attributes: undefined, ifMatch: undefined };
+const NOTHING: Wanted = { ttlMs: undefined, attributes: undefined, ifMatch: undefined, idempotencyKey: undefined };
+/** What the fingerprints of publishes begin with. */
+const PUBLISH = "publish";
 
-function wantedOf(options: PublishOptions): Wanted {
+/**
+ * Checks how to publish.
+ *
+ * @throws {BusError} `bad_option`, `bad_header`, `headers_too_large`.
+ */
+export function wantedOf(options: PublishOptions): Wanted {
   if (options === NO_OPTIONS) return NOTHING;
-  const { ttlMs, ifMatch } = options;
+  const { ttlMs, ifMatch, idempotencyKey } = options;
   if (ttlMs !== undefined) assertTtl(ttlMs);
-  return { ttlMs, attributes: attributesOf(options), ifMatch };
+  if (idempotencyKey !== undefined) assertKey("idempotency key", idempotencyKey);
+  return { ttlMs, attributes: attributesOf(options), ifMatch, idempotencyKey };
 }
 
 /** Checks that a publish that is only wanted at a position comes there. */
 function assertMatches({ info, nextId }: Topic, { next, epoch = info.epoch }: Position): void {
-  // A topic that was made for this very publish has no epoch that anybody could know.
-  if (next === nextId && (epoch === info.epoch)) return;
-  throw new BusError(
-    "seq_mismatch",
-    `Cannot publish to ${quote(info.name)}: its next id is ${formatCursor(nextId, info.epoch)}`,
-  );
+  if (next === nextId && epoch === info.epoch) return;
+  // One that was made for this very publish is gone again, and nobody will ever know its epoch.
+  const seen = nextId === 0 ? "0" : formatCursor(nextId, info.epoch);
+  throw new BusError("seq_mismatch", `Cannot publish to ${quote(info.name)}: its next id is ${seen}`);
+}
+
+const encoder = new TextEncoder();
+
+/** The bytes of a payload, not among those of its topic: it may turn out to be a repeat, or be published much later. */
+export function bytesOf(payload: string | Uint8Array): Uint8Array {
+  return typeof payload === "string" ? encoder.encode(payload) : payload;
 }
 
 /** From JavaScript anything may come, and what has no length would spoil the count of bytes for good. */
-function assertPayload(payload: unknown): void {
+export function assertPayload(payload: unknown): void {
   if (typeof payload !== "string" && !(payload instanceof Uint8Array)) {
     throw new TypeError(`A payload is a string or a Uint8Array, not ${payload}`);
   }

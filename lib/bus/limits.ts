@@ -42,6 +42,11 @@ export interface Limits {
    * enough. Default `old`.
    */
   readonly discard: Discard;
+  /**
+   * How long an idempotency key is remembered, in milliseconds, from the first publish with it on; `0` means not at all.
+   * At most {@linkcode MAX_DEDUPE_KEYS} are. Default 2 min.
+   */
+  readonly dedupeWindowMs: number;
 }
 
 /** The limits of a bus that sets none. */
@@ -58,10 +63,14 @@ export const DEFAULT_LIMITS: Limits = {
   maxAttempts: 5,
   groupIdleMs: 24 * 3_600_000,
   discard: "old",
+  dedupeWindowMs: 120_000,
 };
 
-// What the original's reader keeps of the `ttl` on the wire: 64-bit nanoseconds, 292 years.
-const MAX_TTL_MS = 9_223_372_036_854;
+/** The most idempotency keys that a bus remembers; the oldest is forgotten for another one. */
+export const MAX_DEDUPE_KEYS = 100_000;
+
+/** The longest time to live, in milliseconds: what the original's reader keeps of it, 64-bit nanoseconds, 292 years. */
+export const MAX_TTL_MS = 9_223_372_036_854;
 
 /**
  * Completes limits with the defaults, and checks them: a time to live is whole milliseconds, up to 292 years; the others

@@ -15,6 +15,8 @@ export type DropReason = "expired" | "limit";
 export interface Observer {
   /** A message was appended; `subscribers` are about to be told of it. */
   published?(message: Message, subscribers: number): void;
+  /** A message of a topic was due and could not be published: that is tried again, a second later. */
+  postponed?(topic: string, error: unknown): void;
   /** The queue of a topic was pulled; `message` is what it gave, if anything. */
   pulled?(topic: string, message: Message | undefined): void;
   /** A subscription took messages of a topic. */
@@ -43,6 +45,10 @@ class CombinedObserver implements Required<Observer> {
 
   published(message: Message, subscribers: number): void {
     for (const observer of this.#observers) observer.published?.(message, subscribers);
+  }
+
+  postponed(topic: string, error: unknown): void {
+    for (const observer of this.#observers) observer.postponed?.(topic, error);
   }
 
   pulled(topic: string, message: Message | undefined): void {

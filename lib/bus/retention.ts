@@ -38,6 +38,7 @@ export class Retention {
   #bytes = 0;
   #doneBytes = 0;
   #pendingBytes = 0;
+  #heldBytes = 0;
   #messages = 0;
   #expired = 0;
   #dropped = 0;
@@ -68,11 +69,12 @@ export class Retention {
   }
 
   /**
-   * Checks that what is to be appended can be retained, with everything counted that is on its way to the store.
+   * Checks that what is to be appended can be retained, with everything counted that is on its way to the store. Returns
+   * what it will be counted for, in bytes.
    *
    * @throws {BusError} `too_large`, `id_space_exhausted`, `topic_full`, `overloaded`.
    */
-  admit(topic: Topic, append: Append): void {
+  admit(topic: Topic, append: Append): number {
     const { topic: info, payloads, expectedId } = append;
     const { maxPayloadBytes, maxTopicBytes, maxMemoryBytes, maxMessages } = this.#limits;
     for (const { length } of payloads) {
@@ -91,18 +93,19 @@ export class Retention {
     if (firm.allBytes + bytes > maxMemoryBytes) {
       throw new BusError("overloaded", `Cannot publish to ${quote(info.name)}: the memory is full (max-memory)`);
     }
+    return bytes;
   }
 
   /**
-   * What cannot make room: what is on its way to the store, and with `discard new` what the groups of the topic, and
+   * What cannot make room: what is on its way to the store or to be published later, and with `discard new` what the groups of the topic, and
    * those of all topics, are not done with.
    */
   #firm(topic: Topic): Firm {
     const keeps = this.#limits.discard === "new";
     return {
-      messages: topic.pendingMessages + (keeps ? topic.undone : 0),
-      topicBytes: topic.pendingBytes + (keeps ? topic.bytes - topic.doneBytes : 0),
-      allBytes: this.#pendingBytes + (keeps ? this.#bytes - this.#doneBytes : 0),
+      messages: topic.pendingMessages + topic.heldMessages + (keeps ? topic.undone : 0),
+      topicBytes: topic.pendingBytes + topic.heldBytes + (keeps ? topic.bytes - topic.doneBytes : 0),
+      allBytes: this.#pendingBytes + this.#heldBytes + (keeps ? this.#bytes - this.#doneBytes : 0),
     };
   }
 
@@ -117,6 +120,32 @@ export class Retention {
     };
     count(1);
     return () => count(-1);
+  }
+
+  /** Counts a message that is to be published later; {@linkcode Retention.fit} makes room for it. */
+  hold(topic: Topic, bytes: number): void {
+    topic.heldMessages++;
+    topic.heldBytes += bytes;
+    this.#heldBytes += bytes;
+  }
+
+  /** Stops counting a message that was to be published later. */
+  release(topic: Topic, bytes: number): void {
+    topic.heldMessages--;
+    topic.heldBytes -= bytes;
+    this.#heldBytes -= bytes;
+  }
+
+  /** Stops counting all messages that were to be published in a topic later. */
+  releaseAll(topic: Topic): void {
+    this.#heldBytes -= topic.heldBytes;
+    topic.heldMessages = topic.heldBytes = 0;
+  }
+
+  /** Makes room for what is to be published in a topic later. Never refuses: that was decided before. */
+  fit(topic: Topic, nowMs: number): void {
+    this.#makeRoom(topic, 0, nowMs);
+    this.#rank(topic);
   }
 
   /** Appends a message to its topic's log, after making room. Never refuses: that was decided before. */
@@ -138,33 +167,36 @@ export class Retention {
     this.#rank(topic);
   }
 
-  /** Drops what has expired in a topic. */
+  /** Drops what has expired in a topic, in the order in which it did. */
   expire(topic: Topic, nowMs: number): void {
     if (topic.expiresMs > nowMs) return;
-    while (topic.expiresMs <= nowMs) this.#drop(topic, "expired", nowMs);
+    while (topic.expiresMs <= nowMs) this.#drop(topic, topic.nextToExpire!.id, "expired", nowMs);
     topic.usedMs = Math.max(topic.usedMs, nowMs);
     this.#rank(topic);
   }
 
+  /** Makes room for one more message of so many bytes; for none if that are 0. */
   #makeRoom(topic: Topic, bytes: number, nowMs: number): void {
     const { maxMessages, maxTopicBytes, maxMemoryBytes } = this.#limits;
-    while (topic.log.length > 0 && (topic.log.length >= maxMessages || topic.bytes + bytes > maxTopicBytes)) {
-      this.#drop(topic, "limit", nowMs);
+    const mostMessages = maxMessages - topic.heldMessages - (bytes === 0 ? 0 : 1);
+    const mostBytes = maxTopicBytes - topic.heldBytes - bytes;
+    while (topic.log.length > 0 && (topic.log.length > mostMessages || topic.bytes > mostBytes)) {
+      this.#drop(topic, topic.log.first, "limit", nowMs);
     }
-    while (this.#bytes + bytes > maxMemoryBytes) {
+    while (this.#bytes + this.#heldBytes + bytes > maxMemoryBytes) {
       this.#rank(topic);
       const largest = this.#ranking.peek()!;
       if (largest.key === 0) return;
-      this.#drop(largest.value, "limit", nowMs);
+      this.#drop(largest.value, largest.value.log.first, "limit", nowMs);
       this.#rank(largest.value);
       if (largest.value.log.length === 0) this.#onEmptied(largest.value, nowMs);
     }
   }
 
-  #drop(topic: Topic, reason: DropReason, nowMs: number): void {
+  #drop(topic: Topic, id: number, reason: DropReason, nowMs: number): void {
     const bytesBefore = topic.bytes;
     const doneBefore = topic.doneBytes;
-    const message = topic.dropOldest(reason);
+    const message = topic.drop(id, reason);
     this.#bytes += topic.bytes - bytesBefore;
     this.#doneBytes += topic.doneBytes - doneBefore;
     this.#messages--;

@@ -9,6 +9,34 @@ import type { Attributes, TopicInfo } from "../message.ts";
 /** What an acknowledged publish has survived when it is acknowledged. */
 export type Durability = "memory" | "synced" | "replicated" | "replicated-synced";
 
+/** What tells a publish from others, so that a repeat is known as one. */
+export interface Idempotency {
+  /** What its publisher calls it. */
+  readonly key: string;
+  /** What it has, in 16 hexadecimal digits; another publish by the same key has another one. */
+  readonly fingerprint: string;
+  /** How long a repeat is known as one, in milliseconds since the Unix epoch. */
+  readonly untilMs: number;
+}
+
+/** A message to be appended later. */
+export interface DelayedMessage {
+  /** The topic; the store learns of a topic by its first append or its first message to be appended later. */
+  readonly topic: TopicInfo;
+  /** What it is called until then; no other one of the bus is called so. */
+  readonly token: string;
+  /** When it is to be appended, in milliseconds since the Unix epoch. Those of the same time are in the order of the calls. */
+  readonly dueMs: number;
+  /** The payload. */
+  readonly payload: Uint8Array;
+  /** How long it is kept then, in milliseconds; `0` means until a limit drops it. Default: as long as the topic says. */
+  readonly ttlMs?: number | undefined;
+  /** What the publisher says of it. */
+  readonly attributes?: Attributes | undefined;
+  /** What tells it from others. */
+  readonly idempotency?: Idempotency | undefined;
+}
+
 /** Messages to append to one topic: all of them with consecutive ids, or none. */
 export interface Append {
   /** The topic; the store learns of a topic by its first append. */
@@ -30,6 +58,10 @@ export interface Append {
   readonly exact?: boolean;
   /** What is changed in the same step: a group is done with what becomes a dead letter here. */
   readonly settles?: { readonly topic: TopicInfo; readonly change: GroupChange } | undefined;
+  /** What tells them from others. */
+  readonly idempotency?: Idempotency | undefined;
+  /** The token of the {@linkcode DelayedMessage} that this is; in the same step it stops being one. */
+  readonly scheduled?: string | undefined;
 }
 
 /** A message that a group has handed out, or passed over, and is not done with. */
@@ -76,6 +108,10 @@ export interface Store {
   note(topic: TopicInfo, change: GroupChange): void | Promise<void>;
   /** Forgets a group of a topic, if it has learnt of it. */
   forget(topic: TopicInfo, group: string): void | Promise<void>;
+  /** Keeps a message that is to be appended later. When it is due, the bus asks for the append. */
+  delay(message: DelayedMessage): void | Promise<void>;
+  /** Forgets a message that was to be appended later. Not of a removed topic. */
+  cancel(topic: TopicInfo, token: string): void | Promise<void>;
   /** Forgets a topic with everything it has. */
   remove(topic: TopicInfo): void | Promise<void>;
   /** Ends; a second call does nothing. */

@@ -26,6 +26,12 @@ export interface TopicTableParts {
   readonly fanout: Fanout;
   readonly groups: Groups;
   readonly store: Store;
+  /** Whether something is to be published in a topic later. */
+  readonly hasDelayed: (topic: Topic) => boolean;
+  /** Whether publishes of a topic are remembered, so that a repeat is known as one. */
+  readonly hasKeys: (topic: Topic) => boolean;
+  /** Told of a topic that is forgotten. */
+  readonly onForgotten: (topic: Topic) => void;
   /** When the bus began, in milliseconds since the Unix epoch. */
   readonly startedMs: number;
 }
@@ -118,10 +124,11 @@ export class TopicTable {
 
   /** Looks after a topic: drops what has expired, forgets it when it is idle. Returns when to come back. */
   #tend(topic: Topic, nowMs: number): number {
-    const { limits: { topicIdleMs }, retention, fanout, store } = this.#parts;
+    const { limits: { topicIdleMs }, retention, fanout, store, hasDelayed, hasKeys } = this.#parts;
     retention.expire(topic, nowMs);
     if (topic.log.length > 0) return topic.expiresMs;
-    const inUse = fanout.isNamed(topic) || topic.pendingMessages > 0 || topic.removal !== undefined;
+    const inUse = fanout.isNamed(topic) || topic.pendingMessages > 0 || topic.removal !== undefined ||
+      hasDelayed(topic) || hasKeys(topic);
     if (inUse) topic.usedMs = nowMs;
     if (nowMs < topic.usedMs + topicIdleMs) return topic.usedMs + topicIdleMs;
     const answer = store.remove(topic.info);
@@ -143,7 +150,7 @@ export class TopicTable {
   /** Undoes that a topic was made when its first publish is refused. */
   forgetIfUnused(topic: Topic): void {
     // One that is being deleted is left to that, because publishes wait for it.
-    if (topic.nextId > 0 || topic.removal !== undefined || topic.deleted) return;
+    if (topic.nextId > 0 || topic.removal !== undefined || topic.deleted || this.#parts.hasDelayed(topic)) return;
     this.forget(topic);
   }
 
@@ -156,5 +163,6 @@ export class TopicTable {
     this.#parts.schedule.remove(topic.appointment!);
     this.#parts.groups.close(topic);
     this.#parts.retention.leave(topic);
+    this.#parts.onForgotten(topic);
   }
 }

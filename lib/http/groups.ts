@@ -114,9 +114,14 @@ async function tokensOf({ request, head }: EndpointRequest): Promise<readonly st
   } catch (cause) {
     throw new BusError("bad_request", "Bad lease tokens: not UTF-8", { cause });
   }
-  const tokens = text.startsWith("[") ? listedIn(text) : text.split(/[\s,]+/).filter((token) => token !== "");
+  const tokens = text.startsWith("[") ? listedIn(text) : tokensIn(text);
   if (tokens.length === 0) throw new BusError("bad_request", "Bad lease tokens: there are none in the body");
   return tokens;
+}
+
+/** Tokens that are separated by white space or commas. */
+export function tokensIn(text: string): string[] {
+  return text.split(/[\s,]+/).filter((token) => token !== "");
 }
 
 function listedIn(text: string): string[] {

@@ -78,7 +78,7 @@ const TOPIC_METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const READ_METHODS = "GET, HEAD, OPTIONS";
 const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-cursor, msgbus-durability, msgbus-error, " +
   "msgbus-expires, msgbus-gap, msgbus-groups, msgbus-id, msgbus-lease, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
-  "msgbus-subscribers, msgbus-topic, msgbus-ttl";
+  "msgbus-subscribers, msgbus-topic, msgbus-ttl, msgbus-unknown";
 const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
   pull: "pull",
   browse: "pull",

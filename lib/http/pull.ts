@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch, TakeOptions } from "../bus/answers.ts";
+import type { Batch, Settlement, TakeOptions } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
 import { lineLength } from "../bus/run.ts";
 import { BusError, quote } from "../errors.ts";
@@ -21,7 +21,10 @@ const CHUNK_BYTES = 64 * 1024;
 const encoder = new TextEncoder();
 
 /** How to pull. */
-export interface PullRequest extends LookRequest, TakeOptions {}
+export interface PullRequest extends LookRequest, TakeOptions {
+  /** The tokens of leases to be done with before. */
+  readonly ack?: readonly string[] | undefined;
+}
 
 /** How to look at messages. */
 export interface LookRequest {
@@ -45,10 +48,11 @@ export interface BrowseRequest extends LookRequest {
 
 /** Takes the next messages and answers with them. */
 export async function pull(bus: MessageBus, topic: string, request: PullRequest): Promise<Response> {
-  const { limit, raw, waitMs, signal, group, from, leaseMs } = request;
+  const { limit, raw, waitMs, signal, group, from, leaseMs, ack } = request;
+  const acked = ack === undefined ? undefined : await bus.ack(ack);
   const pulled = bus.pullBatch(topic, { limit: limit ?? 1, waitMs, signal, group, from, leaseMs });
   const { messages, gap }: Batch = await (waitMs === 0 ? pulled : unlessGone(pulled, signal)) ?? { messages: [] };
-  const headers = gap === undefined ? {} : gapHeaders(gap);
+  const headers = { ...gapHeaders(gap), ...ackHeaders(acked) };
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
   if (raw) return rawResponse(messages[0]!, headers);
   const [first] = messages;
@@ -56,6 +60,12 @@ export async function pull(bus: MessageBus, topic: string, request: PullRequest)
     return jsonResponse(200, encodeEnvelope(first), { ...headers, ...leaseHeaders(first) });
   }
   return linesResponse(messages, NDJSON, headers);
+}
+
+/** Which of the leases that were to be done with are unknown. */
+function ackHeaders(acked: Settlement | undefined): HeaderRecord {
+  if (acked === undefined || acked.unknown.length === 0) return {};
+  return { "msgbus-unknown": acked.unknown.map((token) => encodeURIComponent(token.toWellFormed())).join(",") };
 }
 
 /** What settles the lease of a message, for those who don't read JSON. */

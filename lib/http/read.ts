@@ -10,7 +10,7 @@ import { parseDuration } from "../wire/duration.ts";
 import { NDJSON } from "../wire/ndjson.ts";
 import { parseResume, parseSince, type Since } from "../wire/since.ts";
 import { EVENT_STREAM } from "../wire/sse.ts";
-import { readLease } from "./groups.ts";
+import { readLease, tokensIn } from "./groups.ts";
 import { type Head, lists, listsType } from "./head.ts";
 import { parametersOf } from "./target.ts";
 
@@ -32,6 +32,7 @@ interface TakeParameters {
   readonly group: string | undefined;
   readonly from: Since | undefined;
   readonly leaseMs: number | undefined;
+  readonly ack: readonly string[] | undefined;
 }
 
 /** How long a pull may wait, in milliseconds. */
@@ -47,13 +48,13 @@ const PARAMETERS = {
   publisher: ["frames", "mode"],
   stream: ["format", "since", "index"],
   browse: ["format", "since", "index", "limit", "wait"],
-  pull: ["format", "limit", "wait", "group", "from", "lease"],
+  pull: ["format", "limit", "wait", "group", "from", "lease", "ack"],
 } as const satisfies Record<ReadRequest["kind"], readonly string[]>;
 const ALL_PARAMETERS = [...new Set(Object.values(PARAMETERS).flat())];
 
-const FROM_THE_QUEUE: TakeParameters = { group: undefined, from: undefined, leaseMs: undefined };
+const FROM_THE_QUEUE: TakeParameters = { group: undefined, from: undefined, leaseMs: undefined, ack: undefined };
 const PLAIN_PULL: ReadRequest = { kind: "pull", limit: undefined, waitMs: 0, raw: false, ...FROM_THE_QUEUE };
-const PULLING = ["limit", "wait", "lease", "group"];
+const PULLING = ["limit", "wait", "lease", "group", "ack"];
 
 /**
  * Reads what a `GET` asks for; `clock` says what time a duration is counted back from.
@@ -121,7 +122,8 @@ function readTake(given: ReadonlyMap<string, string>, clock: Clock): TakeParamet
   if (from !== undefined && group === undefined) {
     throw new BusError("bad_parameter", "Bad query: from says where a group begins, and there is no group");
   }
-  return { group, from, leaseMs: readLease(given) };
+  const ack = given.get("ack");
+  return { group, from, leaseMs: readLease(given), ack: ack === undefined ? undefined : tokensIn(ack) };
 }
 
 /** Whether an `Accept` header could ask for a stream: nearly all of them can't, and taking them apart takes time. */

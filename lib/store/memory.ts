@@ -19,6 +19,10 @@ export class MemoryStore implements Store {
 
   forget(): void {}
 
+  delay(): void {}
+
+  cancel(): void {}
+
   remove(): void {}
 
   close(): void {}

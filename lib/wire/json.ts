@@ -64,7 +64,6 @@ export function decodeEnvelope(text: string): Message {
     const createdMs = timeOf(created, "created");
     const topicCreatedMs = timeOf(topic.created, "topic.created");
     const ttlMs = expires === undefined || expires === NEVER ? 0 : timeOf(expires, "expires") - createdMs;
-    const handout = attempt === undefined ? undefined : { attempt, lease };
     return new Message(
       {
         name: topic.name,
@@ -78,7 +77,7 @@ export function decodeEnvelope(text: string): Message {
         createdMs,
         ttlMs,
         attributes: attributesIn({ contentType, headers, key }),
-        handout,
+        handout: handoutIn({ attempt, lease }),
       },
     );
   } catch (cause) {
@@ -97,6 +96,12 @@ function attributesIn({ contentType, headers, key }: Record<string, unknown>): A
     headers: entries.length === 0 ? undefined : Object.assign(Object.create(null), Object.fromEntries(entries)),
     key: typeof key === "string" ? key : undefined,
   };
+}
+
+/** How often it was handed out, if it says so. */
+function handoutIn({ attempt, lease }: Record<string, unknown>): Handout | undefined {
+  if (!Number.isInteger(attempt)) return undefined;
+  return { attempt: attempt as number, lease: typeof lease === "string" ? lease : undefined };
 }
 
 function timeOf(value: unknown, name: string): number {
@@ -126,7 +131,7 @@ function partOf(attributes: Attributes): Part {
 
 /** The part of the envelope that says that it was handed out. */
 function handoutPart({ attempt, lease }: Handout): string {
-  return lease === undefined ? `,"attempt":${attempt}` : `,"attempt":${attempt},"lease":"${lease}"`;
+  return lease === undefined ? `,"attempt":${attempt}` : `,"attempt":${attempt},"lease":${JSON.stringify(lease)}`;
 }
 
 interface TopicFrame {

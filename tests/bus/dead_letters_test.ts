@@ -135,3 +135,10 @@ Deno.test("a dead letter and what its group is done with are one step of the sto
   await nacked;
   assertEquals([bus.groups("t")[1]?.waiting, bus.topic("t/-dead")], [1, undefined]);
 });
+
+Deno.test("a dead letter keeps the memory of no message but its own", async () => {
+  const { bus, kill } = setUp();
+  for (let i = 0; i < 1000; i++) bus.put("t", "x".repeat(100));
+  await kill();
+  assertEquals(bus.browse("t/-dead")?.messages[0]?.payload.buffer.byteLength, 100);
+});

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Append, Durability, GroupChange, Store } from "../../lib/bus/store.ts";
+import type { Append, DelayedMessage, Durability, GroupChange, Store } from "../../lib/bus/store.ts";
+import { BusError } from "../../lib/errors.ts";
 import type { TopicInfo } from "../../lib/message.ts";
 
 interface Question {
@@ -22,6 +23,8 @@ export class LaterStore implements Store {
   readonly #questions: Question[] = [];
   /** The messages of each topic, by its epoch. */
   readonly #logs = new Map<string, Uint8Array[]>();
+  /** The messages to be appended later, by token. */
+  readonly #delayed = new Map<string, DelayedMessage>();
   #closed = false;
 
   /** Makes an empty store, which answers by itself, though later, if `prompt`. */
@@ -29,12 +32,19 @@ export class LaterStore implements Store {
     this.#prompt = prompt;
   }
 
-  append({ topic, payloads, settles }: Append): Promise<number> {
+  append({ topic, payloads, expectedId, exact, scheduled, settles }: Append): Promise<number> {
     const more = settles === undefined
       ? ""
       : `, ${settles.change.group} of ${settles.topic.name} has ${settles.change.done.join(" ")} done`;
     return this.#ask(`append ${payloads.length} to ${topic.name}${more}`, topic, () => {
       let log = this.#logs.get(topic.epoch);
+      const nextId = log?.length ?? 0;
+      if (exact && nextId !== expectedId) {
+        throw new BusError("seq_mismatch", `Cannot append at ${expectedId}: the next id is ${nextId}`);
+      }
+      if (scheduled !== undefined && !this.#delayed.delete(scheduled)) {
+        throw new Error(`Nothing is called ${scheduled}`);
+      }
       if (log === undefined) this.#logs.set(topic.epoch, log = []);
       return log.push(...payloads) - payloads.length;
     });
@@ -50,8 +60,26 @@ export class LaterStore implements Store {
     return this.#ask(`forget ${topic.name} ${group}`, topic, () => {});
   }
 
+  delay(message: DelayedMessage): Promise<void> {
+    return this.#ask(`delay for ${message.topic.name}`, message.topic, () => {
+      if (this.#delayed.has(message.token)) throw new Error(`Two messages are called ${message.token}`);
+      this.#delayed.set(message.token, message);
+    });
+  }
+
+  cancel(topic: TopicInfo, token: string): Promise<void> {
+    return this.#ask(`cancel for ${topic.name}`, topic, () => {
+      if (!this.#delayed.delete(token)) throw new Error(`Nothing is called ${token}`);
+    });
+  }
+
   remove(topic: TopicInfo): Promise<void> | void {
-    return this.#ask(`remove ${topic.name}`, topic, () => void this.#logs.delete(topic.epoch));
+    return this.#ask(`remove ${topic.name}`, topic, () => {
+      this.#logs.delete(topic.epoch);
+      for (const [token, message] of this.#delayed) {
+        if (message.topic.epoch === topic.epoch) this.#delayed.delete(token);
+      }
+    });
   }
 
   close(): void {
@@ -71,6 +99,11 @@ export class LaterStore implements Store {
   /** How many topics it keeps, and messages. */
   get kept(): { topics: number; messages: number } {
     return { topics: this.#logs.size, messages: [...this.#logs.values()].reduce((sum, log) => sum + log.length, 0) };
+  }
+
+  /** The payloads it keeps to be appended later, in the order in which they came. */
+  get delayed(): string[] {
+    return Array.from(this.#delayed.values(), ({ payload }) => new TextDecoder().decode(payload));
   }
 
   /**
@@ -105,7 +138,14 @@ export class LaterStore implements Store {
 
   #ask<T>(name: string, { epoch }: TopicInfo, run: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const question: Question = { name, epoch, answer: () => resolve(run()), refuse: reject };
+      const answer = () => {
+        try {
+          resolve(run());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      const question: Question = { name, epoch, answer, refuse: reject };
       if (this.#prompt) queueMicrotask(() => question.answer());
       else this.#questions.push(question);
     });

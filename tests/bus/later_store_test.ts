@@ -360,6 +360,8 @@ Deno.test("MessageBus.get notes the position in a synchronous store, and only wh
     append: ({ expectedId }) => expectedId,
     note: ({ name }, { next }) => void noted.push(`${name} ${next}`),
     forget: () => {},
+    delay: () => {},
+    cancel: () => {},
     remove: () => {},
     close: () => {},
   };

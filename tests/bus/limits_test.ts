@@ -39,6 +39,7 @@ Deno.test("limitsOf fills in the defaults of the documentation, for undefined to
     maxAttempts: 5,
     groupIdleMs: 24 * 60 * 60 * 1000,
     discard: "old",
+    dedupeWindowMs: 120_000,
   };
   assertEquals(DEFAULT_LIMITS, expected);
 });
@@ -321,6 +322,9 @@ Deno.test("MessageBus.totals counts what was done", async () => {
     subscriptions: 3,
     published: 5,
     pulled: 1,
+    scheduled: 0,
+    duplicates: 0,
+    forgottenKeys: 0,
     leased: 0,
     acked: 0,
     nacked: 0,

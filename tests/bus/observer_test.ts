@@ -100,6 +100,7 @@ Deno.test("combineObservers tells every observer everything it watches, in order
   const watch = (name: string) => (...args: unknown[]) => void told.push(`${name} ${JSON.stringify(args)}`);
   const all: Required<Observer> = {
     published: watch("published"),
+    postponed: watch("postponed"),
     pulled: watch("pulled"),
     subscribed: watch("subscribed"),
     unsubscribed: watch("unsubscribed"),
@@ -113,6 +114,7 @@ Deno.test("combineObservers tells every observer everything it watches, in order
   }
   assertEquals(told, [
     'published ["published",2]',
+    'postponed ["postponed",2]',
     'first ["pulled",2]',
     'pulled ["pulled",2]',
     'subscribed ["subscribed"]',

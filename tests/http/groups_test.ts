@@ -72,6 +72,19 @@ Deno.test("lease: tokens come as a JSON array, or separated by white space or co
   }
 });
 
+Deno.test("lease: a pull acknowledges with ack what came before, whatever it gives", async () => {
+  const { server, clock } = await served("a", "b");
+  await using _ = server;
+  const a = await leaseOf(server);
+  const next = await server.ask(`GET /t?group=g&lease=10s&ack=${a},no%20such%0a,token`);
+  assertEquals([texts(next), next.headers.get("msgbus-unknown")], [["b"], "no,such,token"]);
+  const last = await server.ask(`GET /t?group=g&lease=10s&ack=${next.headers.get("msgbus-lease")}`);
+  assertEquals([last.error, last.headers.get("msgbus-unknown")], ["empty", null]);
+  clock.tick(60_000);
+  assertEquals((await server.ask("GET /t?group=g")).error, "empty");
+  assertEquals((await server.ask(`GET /t?since=0&ack=${a}`)).error, "bad_parameter");
+});
+
 Deno.test("lease: what are no tokens is refused, and changes nothing", async () => {
   const { server } = await served("a");
   await using _ = server;

@@ -17,7 +17,10 @@ function seedMessage(): Message {
 }
 
 /** Every property of a message, to compare. */
-const partsOf = ({ id, topic, payload, createdMs, ttlMs }: Message) => ({ id, topic, payload, createdMs, ttlMs });
+const partsOf = (message: Message) => {
+  const { id, topic, payload, createdMs, ttlMs, contentType, key, attempt, lease } = message;
+  return { id, topic, payload, createdMs, ttlMs, contentType, headers: { ...message.headers }, key, attempt, lease };
+};
 
 const MAX_TTL_MS = 9_223_372_036_854;
 const ttlMs = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 1e9 }), fc.integer({ min: 1, max: MAX_TTL_MS }));
@@ -30,9 +33,27 @@ const id = fc.oneof(
   fc.maxSafeNat(),
   fc.constantFrom(0, 8, 9, 10, 98, 99, 100, 999, 1000, 99_999, 1e10 - 1, 1e15 - 2, 1e15 - 1, 1e15, MAX_ID - 1),
 );
-const message = fc.record({ name, id, ttlMs, topicMs: timeMs, createdMs: timeMs, payload: fc.uint8Array() }).map(
-  ({ name, id, ttlMs, topicMs, createdMs, payload }) =>
-    new Message({ name, ttlMs, createdMs: topicMs, epoch: epochOf(topicMs) }, { id, payload, createdMs }),
+const text = fc.oneof(
+  fc.string({ unit: "grapheme" }),
+  fc.string({ unit: fc.constantFrom("a", '"', "\\", "é", "日", "😀", "\u2028", "<", "'", "\x7f", "%") }),
+);
+const headers = fc.dictionary(fc.oneof(fc.constantFrom("__proto__", "constructor", "a"), text), text, { minKeys: 1 })
+  .map((headers) => Object.assign(Object.create(null), headers) as Record<string, string>);
+const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined });
+const attributes = fc.record({ contentType: optional(text), headers: optional(headers), key: optional(text) });
+const handout = fc.record({ attempt: fc.integer({ min: 1 }), lease: optional(fc.base64String({ minLength: 1 })) });
+const message = fc.record({
+  name,
+  id,
+  topicTtlMs: ttlMs,
+  ttlMs: optional(ttlMs),
+  topicMs: timeMs,
+  createdMs: timeMs,
+  payload: fc.uint8Array(),
+  attributes: optional(attributes),
+  handout: optional(handout),
+}).map(({ name, topicTtlMs, topicMs, ...init }) =>
+  new Message({ name, ttlMs: topicTtlMs, createdMs: topicMs, epoch: epochOf(topicMs) }, init)
 );
 
 Deno.test("encodeEnvelope writes the example of the wire format byte for byte", () => {
@@ -62,19 +83,48 @@ Deno.test("encodeEnvelope writes a topic name as data, whatever is in it", () =>
 Deno.test("encodeEnvelope writes what JSON.stringify writes", () => {
   fc.assert(
     fc.property(message, (message) => {
-      const { id, topic, payload, createdMs, ttlMs } = message;
+      const { id, topic, payload, createdMs, ttlMs, contentType, key, attempt, lease } = message;
       const expected = JSON.stringify({
         id,
         topic: { name: topic.name, ttl: -1, seq: id + 1, created: new Date(topic.createdMs) },
         payload: payload.toBase64(),
         expires: ttlMs === 0 ? "0001-01-01T00:00:00Z" : new Date(createdMs + ttlMs),
         created: new Date(createdMs),
+        contentType,
+        headers: message.attributes?.headers,
+        key,
+        attempt,
+        lease,
       });
       const ttl = String(BigInt(topic.ttlMs) * 1_000_000n);
       assertEquals(encodeEnvelope(message), expected.replace('"ttl":-1', `"ttl":${ttl}`));
     }),
     { numRuns: 500 },
   );
+});
+
+Deno.test("encodeEnvelope writes what the publisher said and that it was handed out, at the end, in this order", () => {
+  const { topic, id, payload, createdMs } = seedMessage();
+  const attributes = { key: "k", headers: { trace: "1", "msgbus-reply-to": "t" }, contentType: "text/plain" };
+  const message = new Message(topic, { id, payload, createdMs, attributes, handout: { attempt: 2, lease: "tok" } });
+  assertEquals(
+    encodeEnvelope(message),
+    SEED.slice(0, -1) +
+      ',"contentType":"text/plain","headers":{"trace":"1","msgbus-reply-to":"t"},"key":"k","attempt":2,"lease":"tok"}',
+  );
+  assertEquals(
+    encodeEnvelope(new Message(topic, { id, payload, createdMs, handout: { attempt: 1 } })),
+    SEED.slice(0, -1) + ',"attempt":1}',
+  );
+  assertEquals(encodeEnvelope(new Message(topic, { id, payload, createdMs, attributes: {} })), SEED);
+});
+
+Deno.test("encodeEnvelope writes when a message of its own time to live expires", () => {
+  const { topic, id, payload, createdMs } = seedMessage();
+  const envelopeOf = (ttlMs: number) =>
+    JSON.parse(encodeEnvelope(new Message(topic, { id, payload, createdMs, ttlMs })));
+  assertEquals([envelopeOf(5).expires, envelopeOf(5).topic.ttl], ["2018-03-25T13:18:38.737Z", 60_000_000_000]);
+  assertEquals(envelopeOf(0).expires, NEVER);
 });
 
 Deno.test("encodeEnvelope writes times right whatever time it wrote before", () => {
@@ -94,10 +144,10 @@ Deno.test("encodeEnvelope writes times right whatever time it wrote before", () 
 Deno.test("envelopeLength is the length of the envelope in bytes of UTF-8", () => {
   fc.assert(
     fc.property(message, (message) => {
-      const { id, topic, payload, ttlMs } = message;
+      const { topic } = message;
       const bytes = new TextEncoder().encode(encodeEnvelope(message)).length;
-      assertEquals(envelopeLength(topic, { id, payload, ttlMs, attributes: undefined }), bytes);
-      assertEquals(retainedBytes(topic, { id, payload, ttlMs, attributes: undefined }), bytes + MESSAGE_OVERHEAD_BYTES);
+      assertEquals(envelopeLength(topic, message), bytes);
+      assertEquals(retainedBytes(topic, message), bytes + MESSAGE_OVERHEAD_BYTES);
     }),
     { numRuns: 500 },
   );
@@ -129,8 +179,20 @@ Deno.test("decodeEnvelope reads what the original writes: nanoseconds, a zone, a
 
 Deno.test("decodeEnvelope ignores members it doesn't know, in any order", () => {
   const { id, topic, payload, expires, created } = JSON.parse(SEED);
-  const text = JSON.stringify({ new: { a: 1 }, created, expires, payload, topic: { x: 1, ...topic }, id, key: "k" });
+  const text = JSON.stringify({ new: { a: 1 }, created, expires, payload, topic: { x: 1, ...topic }, id, keys: "k" });
   assertEquals(partsOf(decodeEnvelope(text)), partsOf(seedMessage()));
+});
+
+Deno.test("decodeEnvelope leaves out what is of another type than it should be", () => {
+  const more = (members: object) => decodeEnvelope(JSON.stringify({ ...JSON.parse(SEED), ...members }));
+  const { contentType, headers, key } = more({ contentType: 1, headers: { a: "b", c: 1, d: null }, key: [] });
+  assertEquals([contentType, { ...headers }, key], [undefined, { a: "b" }, undefined]);
+  for (const headers of [null, 1, [], {}]) assertEquals({ ...more({ headers }).headers }, {});
+  for (const attempt of ["1", 1.5, null, { toString: 1 }]) {
+    assertEquals(more({ attempt, lease: "x" }).handout, undefined);
+  }
+  assertEquals(more({ attempt: 1, lease: 5 }).handout, { attempt: 1, lease: undefined });
+  assertEquals(more({ lease: "x" }).handout, undefined);
 });
 
 const edited = (edit: (envelope: Record<string, unknown>, topic: Record<string, unknown>) => void): string => {

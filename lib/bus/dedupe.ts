@@ -1,0 +1,222 @@
+/**
+ * Repeats: publishes that were asked for before, told by the key that their publisher gave them.
+ *
+ * @module
+ */
+
+import { BusError, quote } from "../errors.ts";
+import type { Clock } from "./clock.ts";
+import { Heap, type HeapEntry } from "./heap.ts";
+import { MAX_DEDUPE_KEYS } from "./limits.ts";
+import type { Appointment, Schedule } from "./schedule.ts";
+import type { Idempotency } from "./store.ts";
+import type { Topic } from "./topic.ts";
+
+/** What {@linkcode Dedupe} works with. */
+export interface DedupeParts {
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  /** How long a key is remembered, in milliseconds; `0` means not at all. */
+  readonly windowMs: number;
+  /** How many keys are remembered. Default {@linkcode MAX_DEDUPE_KEYS}. */
+  readonly maxKeys?: number;
+}
+
+/** A publish as its key tells it. */
+export interface Asked {
+  /** What its publisher calls it. */
+  readonly key: string;
+  /** See `fingerprintOf`. */
+  readonly fingerprint: string;
+}
+
+/** A publish that is remembered. */
+interface Known {
+  readonly topic: Topic;
+  readonly idempotency: Idempotency;
+  /** What it was answered; `undefined` as long as that isn't known. */
+  answer: object | undefined;
+  /** Settles when that is known, or when there is none because it failed. */
+  settled: Promise<unknown> | undefined;
+  place: HeapEntry<Known> | undefined;
+}
+
+// What waits for it is memory.
+const MIN_SWEEP_MS = 1000;
+
+/** Remembers the answers to publishes that have a key, by topic and key, each for the same time. */
+export class Dedupe {
+  readonly #parts: DedupeParts;
+  readonly #maxKeys: number;
+  // Never by joined texts: no topic and key must look like another topic and key.
+  readonly #byTopic = new Map<Topic, Map<string, Known>>();
+  /** Those that have been answered, by when they are forgotten. */
+  readonly #answered = new Heap<Known>();
+  readonly #appointment: Appointment;
+  #duplicates = 0;
+  #forgotten = 0;
+
+  /** Makes one that remembers nothing. */
+  constructor(parts: DedupeParts) {
+    this.#parts = parts;
+    this.#maxKeys = parts.maxKeys ?? MAX_DEDUPE_KEYS;
+    this.#appointment = parts.schedule.add({ due: (nowMs) => this.#sweep(nowMs) }, Infinity);
+  }
+
+  /** Whether it remembers anything at all. */
+  get isOn(): boolean {
+    return this.#parts.windowMs > 0;
+  }
+
+  /** How many keys it remembers. */
+  get size(): number {
+    return this.#answered.size;
+  }
+
+  /** How many publishes were repeats. */
+  get duplicates(): number {
+    return this.#duplicates;
+  }
+
+  /** How many keys it had to forget before their time. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
+  /** Whether it remembers publishes of a topic. */
+  has(topic: Topic): boolean {
+    return this.#byTopic.has(topic);
+  }
+
+  /**
+   * Does what is asked, or, if it was done before, answers as it was answered then. A repeat that comes while the first
+   * is on its way waits for what becomes of it; if that fails, the repeat is the first. `admit` gives the topic, again
+   * after each wait, as for one that is being deleted; `act` does it.
+   *
+   * @throws {BusError} `idempotency_conflict` if something else was asked with the key, and what `admit` and `act` throw.
+   */
+  async once<T extends object>(
+    asked: Asked,
+    admit: () => Topic,
+    act: (topic: Topic, idempotency: Idempotency) => T | Promise<T>,
+  ): Promise<T & { duplicate?: true }> {
+    for (;;) {
+      const topic = admit();
+      const known = this.#find(topic, asked.key);
+      if (topic.removal !== undefined) await topic.removal;
+      else if (known === undefined) return await this.#first(topic, asked, act);
+      else if (known.settled !== undefined) await known.settled;
+      else {
+        this.#assertSame(known, asked);
+        return { ...known.answer as T, duplicate: true };
+      }
+    }
+  }
+
+  /** The same at once, of what is done at once. Returns the answer, and when that was given, in ms since the Unix epoch. */
+  onceNow<T extends object>(
+    asked: Asked,
+    topic: Topic,
+    act: (idempotency: Idempotency) => T,
+  ): { answer: T; askedMs: number } {
+    let known = this.#find(topic, asked.key);
+    if (known === undefined) {
+      const idempotency = this.#idempotencyOf(asked);
+      known = { topic, idempotency, answer: act(idempotency), settled: undefined, place: undefined };
+      this.#enter(known);
+      this.#remember(known);
+    } else this.#assertSame(known, asked);
+    return { answer: known.answer as T, askedMs: known.idempotency.untilMs - this.#parts.windowMs };
+  }
+
+  /** Forgets everything of a topic. */
+  forget(topic: Topic): void {
+    for (const known of this.#byTopic.get(topic)?.values() ?? []) {
+      if (known.place !== undefined) this.#answered.remove(known.place);
+    }
+    this.#byTopic.delete(topic);
+  }
+
+  async #first<T extends object>(
+    topic: Topic,
+    asked: Asked,
+    act: (topic: Topic, idempotency: Idempotency) => T | Promise<T>,
+  ): Promise<T> {
+    const idempotency = this.#idempotencyOf(asked);
+    const answer = act(topic, idempotency);
+    const first: Known = { topic, idempotency, answer: undefined, settled: undefined, place: undefined };
+    this.#enter(first);
+    // What was done at once is known at once: it may be asked for again in this very turn.
+    if (answer instanceof Promise) {
+      first.settled = answer.catch(() => this.#leave(first));
+      first.answer = await answer;
+      first.settled = undefined;
+    } else {
+      first.answer = answer;
+    }
+    this.#remember(first);
+    return first.answer as T;
+  }
+
+  #idempotencyOf({ key, fingerprint }: Asked): Idempotency {
+    return { key, fingerprint, untilMs: this.#parts.clock.now() + this.#parts.windowMs };
+  }
+
+  /** Counts a repeat. */
+  #assertSame({ idempotency }: Known, { key, fingerprint }: Asked): void {
+    if (idempotency.fingerprint !== fingerprint) {
+      throw new BusError(
+        "idempotency_conflict",
+        `Cannot publish with idempotency key ${quote(key)}: something else was published with it`,
+      );
+    }
+    this.#duplicates++;
+  }
+
+  /** What is known by a key and has not been for too long. */
+  #find(topic: Topic, key: string): Known | undefined {
+    const known = this.#byTopic.get(topic)?.get(key);
+    if (known === undefined || known.settled !== undefined) return known;
+    if (this.#parts.clock.now() < known.idempotency.untilMs) return known;
+    this.#leave(known);
+    return undefined;
+  }
+
+  #enter(known: Known): void {
+    const { topic, idempotency: { key } } = known;
+    const ofTopic = this.#byTopic.get(topic);
+    if (ofTopic === undefined) this.#byTopic.set(topic, new Map([[key, known]]));
+    else ofTopic.set(key, known);
+  }
+
+  /** Keeps what is known until it is forgotten, in favour of newer ones if there are too many. */
+  #remember(known: Known): void {
+    // It may have been deleted while the store was asked.
+    if (known.topic.deleted) return;
+    const { untilMs } = known.idempotency;
+    known.place = this.#answered.add(known, untilMs);
+    if (this.#answered.size > this.#maxKeys) {
+      const oldest = this.#answered.peek()!;
+      if (oldest.key > this.#parts.clock.now()) this.#forgotten++;
+      this.#leave(oldest.value);
+    }
+    if (this.#appointment.key === Infinity) this.#parts.schedule.move(this.#appointment, untilMs);
+  }
+
+  #leave(known: Known): void {
+    const { topic, idempotency: { key }, place } = known;
+    if (place !== undefined) this.#answered.remove(place);
+    const ofTopic = this.#byTopic.get(topic);
+    if (ofTopic?.get(key) === known) ofTopic.delete(key);
+    if (ofTopic?.size === 0) this.#byTopic.delete(topic);
+  }
+
+  /** Forgets those whose time is over. Returns when to come back. */
+  #sweep(nowMs: number): number {
+    for (let first = this.#answered.peek(); first !== undefined && first.key <= nowMs; first = this.#answered.peek()) {
+      this.#leave(first.value);
+    }
+    const next = this.#answered.peek()?.key ?? Infinity;
+    return Math.max(next, nowMs + MIN_SWEEP_MS);
+  }
+}

@@ -1,0 +1,398 @@
+/**
+ * Messages that are published later: hidden until they are due, counted by the limits from the beginning.
+ *
+ * @module
+ */
+
+import { BusError } from "../errors.ts";
+import { MAX_ID } from "../message.ts";
+import type { ScheduledMessage, ScheduleReceipt } from "./answers.ts";
+import type { Clock } from "./clock.ts";
+import type { Dedupe } from "./dedupe.ts";
+import { fingerprintOf } from "./fingerprint.ts";
+import { Heap, type HeapEntry } from "./heap.ts";
+import { assertPayload, bytesOf, type Wanted } from "./intake.ts";
+import type { Observer } from "./observer.ts";
+import type { Retention } from "./retention.ts";
+import type { Appointment, Schedule } from "./schedule.ts";
+import type { DelayedMessage, Idempotency, Store } from "./store.ts";
+import { Tokens } from "./tokens.ts";
+import type { Topic } from "./topic.ts";
+import type { TopicTable } from "./topic_table.ts";
+
+/** What {@linkcode Delayed} works with. */
+export interface DelayedParts {
+  readonly clock: Clock;
+  readonly schedule: Schedule;
+  readonly store: Store;
+  readonly observer: Observer;
+  readonly topics: TopicTable;
+  readonly retention: Retention;
+  readonly dedupe: Dedupe;
+  /** Appends a message that is due to its topic; settles when that is done. */
+  readonly append: (topic: Topic, message: DelayedMessage) => void | Promise<void>;
+}
+
+/** The longest delay, in milliseconds: ten years. */
+export const MAX_DELAY_MS = 3650 * 86_400_000;
+const RETRY_MS = 1000;
+/** What is published in one go when the timer goes off; whatever is due besides waits for the next time, 20 ms later. */
+const MAX_PER_TURN = 5000;
+
+/** When a message is to be published. */
+export interface Due {
+  /** See `ScheduleOptions.delayMs`. */
+  readonly delayMs?: number | undefined;
+  /** See `ScheduleOptions.atMs`. */
+  readonly atMs?: number | undefined;
+}
+
+/**
+ * When a message is due that is accepted at `nowMs`, in milliseconds since the Unix epoch.
+ *
+ * @throws {BusError} `bad_option`.
+ */
+export function dueOf({ delayMs, atMs }: Due, nowMs: number): number {
+  if ((delayMs === undefined) === (atMs === undefined)) {
+    throw new BusError("bad_option", "Cannot schedule: exactly one of delayMs and atMs is needed");
+  }
+  const dueMs = atMs ?? nowMs + delayMs!;
+  if (Number.isInteger(dueMs) && !(delayMs! < 0) && dueMs >= 0 && dueMs <= nowMs + MAX_DELAY_MS) return dueMs;
+  throw new BusError(
+    "bad_option",
+    `Cannot schedule: bad ${atMs === undefined ? "delayMs" : "atMs"} ${atMs ?? delayMs}`,
+  );
+}
+
+/** One message, and what is being done with it. */
+interface Entry {
+  readonly message: DelayedMessage;
+  /** What it is counted for. */
+  readonly bytes: number;
+  /** Its place in the order of acceptance. */
+  readonly order: number;
+  /** Settles when the store has answered for its publishing or its cancellation; `undefined` while it hasn't been asked. */
+  work: Promise<unknown> | undefined;
+}
+
+/** The messages of a topic that are due at the same time. */
+interface Moment {
+  readonly entries: Set<Entry>;
+  readonly place: HeapEntry<Moment>;
+}
+
+/** The messages of one topic. */
+class Agenda {
+  readonly topic: Topic;
+  readonly entries = new Map<string, Entry>();
+  /** How many the store has not answered for yet. */
+  accepting = 0;
+  appointment: Appointment | undefined;
+  /** Before that nothing is tried: something went wrong. */
+  notBeforeMs = -Infinity;
+  readonly #moments = new Heap<Moment>();
+  readonly #byDue = new Map<number, Moment>();
+
+  constructor(topic: Topic) {
+    this.topic = topic;
+  }
+
+  /** When there is something to do, in milliseconds since the Unix epoch; `Infinity` if never. */
+  get nextMs(): number {
+    return Math.max(this.#moments.peek()?.key ?? Infinity, this.notBeforeMs);
+  }
+
+  /** Lets a message wait for its time. */
+  put(entry: Entry): void {
+    const { dueMs } = entry.message;
+    let moment = this.#byDue.get(dueMs);
+    if (moment === undefined) {
+      const made: { entries: Set<Entry>; place?: HeapEntry<Moment> } = { entries: new Set() };
+      made.place = this.#moments.add(made as Moment, dueMs);
+      this.#byDue.set(dueMs, moment = made as Moment);
+    }
+    moment.entries.add(entry);
+  }
+
+  /** Takes a message that waits. */
+  take(entry: Entry): void {
+    const { dueMs } = entry.message;
+    const moment = this.#byDue.get(dueMs)!;
+    moment.entries.delete(entry);
+    if (moment.entries.size > 0) return;
+    this.#byDue.delete(dueMs);
+    this.#moments.remove(moment.place);
+  }
+
+  /** The messages that wait and are due first, in the order in which they were accepted, if their time has come. */
+  dueBy(nowMs: number): Entry[] {
+    const first = this.#moments.peek();
+    if (first === undefined || first.key > nowMs) return [];
+    // One that could not be published came back after the others.
+    return [...first.value.entries].sort((a, b) => a.order - b.order);
+  }
+}
+
+/** Keeps messages until they are due. */
+export class Delayed {
+  readonly #parts: DelayedParts;
+  readonly #tokens = new Tokens();
+  readonly #byTopic = new Map<Topic, Agenda>();
+  #size = 0;
+  #accepted = 0;
+  /** When the timer went off last, and how many messages were published since then. */
+  #turnMs = -Infinity;
+  #turnCount = 0;
+
+  /** Makes one that keeps nothing. */
+  constructor(parts: DelayedParts) {
+    this.#parts = parts;
+  }
+
+  /** How many messages wait, or are being published. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether something is to be published in a topic later. */
+  has(topic: Topic): boolean {
+    return this.#byTopic.has(topic);
+  }
+
+  /** See `MessageBus.schedule`; `assertOpen` throws if it may not be used any more. */
+  async schedule(
+    name: string,
+    given: string | Uint8Array,
+    wanted: Wanted & { readonly due: Due },
+    assertOpen: () => void,
+  ): Promise<ScheduleReceipt> {
+    assertPayload(given);
+    const { clock, store, dedupe, topics } = this.#parts;
+    const { due, ttlMs, attributes, idempotencyKey: key } = wanted;
+    // Before a topic is made of it.
+    dueOf(due, clock.now());
+    const payload = bytesOf(given);
+    const admit = () => {
+      assertOpen();
+      return topics.admit(name);
+    };
+    const keep = (topic: Topic, idempotency?: Idempotency): ScheduleReceipt | Promise<ScheduleReceipt> => {
+      const dueMs = dueOf(due, clock.now());
+      const token = this.#tokens.next();
+      const kept = this.#keep(topic, { topic: topic.info, token, dueMs, payload, ttlMs, attributes, idempotency });
+      const receipt = { topic: topic.info.name, token, dueMs, durability: store.durability };
+      return kept === undefined ? receipt : kept.then(() => receipt);
+    };
+    if (key !== undefined && dedupe.isOn) {
+      return await dedupe.once({ key, fingerprint: fingerprintOf("schedule", [payload]) }, admit, keep);
+    }
+    let topic = admit();
+    for (; topic.removal !== undefined; topic = admit()) await topic.removal;
+    return await keep(topic);
+  }
+
+  /** Keeps a message. Settles when the store has it. Refuses what publishing it now would refuse. */
+  #keep(topic: Topic, message: DelayedMessage): void | Promise<void> {
+    const { topics, store, retention, clock } = this.#parts;
+    let bytes: number;
+    try {
+      // As the last one that the topic can have, which has the longest envelope.
+      bytes = retention.admit(topic, { ...appendOf(message), expectedId: MAX_ID - 1, createdMs: clock.now() });
+    } catch (error) {
+      topics.forgetIfUnused(topic);
+      throw error;
+    }
+    const entry: Entry = { message, bytes, order: this.#accepted++, work: undefined };
+    const agenda = this.#agendaOf(topic);
+    agenda.accepting++;
+    retention.hold(topic, bytes);
+    topics.noteUse(topic);
+    const refused = (error: unknown): never => {
+      agenda.accepting--;
+      if (!topic.deleted) {
+        retention.release(topic, bytes);
+        this.#forgetIfDone(agenda);
+        topics.forgetIfUnused(topic);
+      }
+      throw error;
+    };
+    const accepted = () => {
+      agenda.accepting--;
+      // What was deleted meanwhile was deleted with everything.
+      if (topic.deleted) return;
+      topic.usedMs = clock.now();
+      retention.fit(topic, topic.usedMs);
+      agenda.entries.set(message.token, entry);
+      this.#size++;
+      agenda.put(entry);
+      this.#comeBack(agenda);
+      // What is due already needn't wait for the timer.
+      this.publishDue(topic);
+    };
+    let answer: void | Promise<void>;
+    try {
+      answer = store.delay(message);
+    } catch (error) {
+      return refused(error);
+    }
+    if (answer === undefined) accepted();
+    else return answer.then(accepted, refused);
+  }
+
+  /** The messages of a topic that wait or are being published, in the order in which they are due. */
+  list(topic: Topic): ScheduledMessage[] {
+    const entries = [...this.#byTopic.get(topic)?.entries.values() ?? []];
+    entries.sort((a, b) => a.message.dueMs - b.message.dueMs || a.order - b.order);
+    return entries.map(({ message: { token, dueMs, payload, ttlMs, attributes } }) => {
+      return { topic: topic.info.name, token, dueMs, payload, ttlMs, attributes };
+    });
+  }
+
+  /** Forgets a message. Resolves to whether it was there, and was not published. */
+  async cancel(topic: Topic, token: string): Promise<boolean> {
+    for (;;) {
+      const agenda = this.#byTopic.get(topic);
+      const entry = agenda?.entries.get(token);
+      if (agenda === undefined || entry === undefined) return false;
+      // Being published, it may come back.
+      if (entry.work === undefined) return await this.#cancel(agenda, entry);
+      await entry.work;
+    }
+  }
+
+  async #cancel(agenda: Agenda, entry: Entry): Promise<boolean> {
+    const { topic } = agenda;
+    // At once: nobody publishes it meanwhile.
+    agenda.take(entry);
+    const answer = this.#parts.store.cancel(topic.info, entry.message.token);
+    if (answer !== undefined) {
+      entry.work = Promise.allSettled([answer]);
+      try {
+        await answer;
+      } catch (error) {
+        entry.work = undefined;
+        if (!topic.deleted) {
+          agenda.put(entry);
+          this.#comeBack(agenda);
+        }
+        throw error;
+      }
+    }
+    if (topic.deleted) return true;
+    this.#parts.retention.release(topic, entry.bytes);
+    this.#remove(agenda, entry);
+    return true;
+  }
+
+  /**
+   * Publishes what is due in a topic, so that nothing that is accepted now comes before it. One that can't be published
+   * is not lost: that is tried again a second later, with those behind it.
+   */
+  publishDue(topic: Topic): void {
+    if (this.#byTopic.size === 0) return;
+    const agenda = this.#byTopic.get(topic);
+    if (agenda !== undefined) this.#publishDue(agenda, this.#parts.clock.now(), Infinity);
+  }
+
+  /** The same with the first `max` of them. Returns how many that were. */
+  #publishDue(agenda: Agenda, nowMs: number, max: number): number {
+    if (agenda.nextMs > nowMs) return 0;
+    // The store must not be asked to append to what it is removing.
+    if (agenda.topic.removal !== undefined) agenda.notBeforeMs = nowMs + RETRY_MS;
+    let count = 0;
+    for (let due = agenda.dueBy(nowMs); due.length > 0; due = agenda.dueBy(nowMs)) {
+      for (const entry of due) {
+        if (agenda.notBeforeMs > nowMs || count === max) return count;
+        this.#publish(agenda, entry);
+        count++;
+      }
+    }
+    return count;
+  }
+
+  /** The time has come for some of a topic. Returns when to come back. */
+  #tend(agenda: Agenda, nowMs: number): number {
+    if (nowMs !== this.#turnMs) this.#turnCount = 0;
+    this.#turnMs = nowMs;
+    const left = MAX_PER_TURN - this.#turnCount;
+    this.#turnCount += this.#publishDue(agenda, nowMs, left);
+    return agenda.nextMs;
+  }
+
+  /** Forgets everything of a topic. */
+  forget(topic: Topic): void {
+    const agenda = this.#byTopic.get(topic);
+    if (agenda === undefined) return;
+    this.#byTopic.delete(topic);
+    if (agenda.appointment !== undefined) this.#parts.schedule.remove(agenda.appointment);
+    this.#size -= agenda.entries.size;
+    this.#parts.retention.releaseAll(topic);
+  }
+
+  /** Publishes nothing any more. */
+  stop(): void {
+    this.#byTopic.clear();
+  }
+
+  #publish(agenda: Agenda, entry: Entry): void {
+    const { topic } = agenda;
+    const { retention, append } = this.#parts;
+    agenda.take(entry);
+    // What it takes is what was kept for it.
+    retention.release(topic, entry.bytes);
+    let answer: void | Promise<void>;
+    try {
+      answer = append(topic, entry.message);
+    } catch (error) {
+      return this.#postpone(agenda, entry, error);
+    }
+    if (answer === undefined) return this.#remove(agenda, entry);
+    entry.work = answer.then(() => this.#remove(agenda, entry), (error) => this.#postpone(agenda, entry, error));
+  }
+
+  #postpone(agenda: Agenda, entry: Entry, error: unknown): void {
+    const { topic } = agenda;
+    const { retention, clock, observer } = this.#parts;
+    entry.work = undefined;
+    if (topic.deleted) return;
+    const nowMs = clock.now();
+    retention.hold(topic, entry.bytes);
+    retention.fit(topic, nowMs);
+    agenda.put(entry);
+    agenda.notBeforeMs = nowMs + RETRY_MS;
+    this.#comeBack(agenda);
+    observer.postponed?.(topic.info.name, error);
+  }
+
+  #agendaOf(topic: Topic): Agenda {
+    let agenda = this.#byTopic.get(topic);
+    if (agenda === undefined) {
+      const made = agenda = new Agenda(topic);
+      made.appointment = this.#parts.schedule.add({ due: (nowMs) => this.#tend(made, nowMs) }, Infinity);
+      this.#byTopic.set(topic, made);
+    }
+    return agenda;
+  }
+
+  #comeBack(agenda: Agenda): void {
+    this.#parts.schedule.move(agenda.appointment!, agenda.nextMs);
+  }
+
+  #remove(agenda: Agenda, entry: Entry): void {
+    if (agenda.topic.deleted) return;
+    agenda.entries.delete(entry.message.token);
+    this.#size--;
+    agenda.topic.usedMs = this.#parts.clock.now();
+    this.#forgetIfDone(agenda);
+  }
+
+  #forgetIfDone(agenda: Agenda): void {
+    if (agenda.entries.size > 0 || agenda.accepting > 0 || agenda.topic.deleted) return;
+    this.#byTopic.delete(agenda.topic);
+    this.#parts.schedule.remove(agenda.appointment!);
+  }
+}
+
+function appendOf({ topic, payload, ttlMs, attributes }: DelayedMessage) {
+  return { topic, payloads: [payload], ttlMs, attributes };
+}
