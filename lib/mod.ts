@@ -20,10 +20,17 @@ export type {
   BrowseOptions,
   BrowseWaitingOptions,
   BusTotals,
+  GroupStats,
+  NackOptions,
   Page,
+  PublishOptions,
   PullBatchOptions,
   PullOptions,
   Receipt,
+  Reply,
+  ScheduledMessage,
+  Settlement,
+  TakeOptions,
   TopicStats,
 } from "./bus/answers.ts";
 export { type BusOptions, MessageBus } from "./bus/bus.ts";
@@ -32,13 +39,33 @@ export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } fro
 export type { Delivery, ReadLimits } from "./bus/feed.ts";
 export { combineObservers, type DropReason, type Observer } from "./bus/observer.ts";
 export type { Run } from "./bus/run.ts";
-export type { Append, Durability, Store } from "./bus/store.ts";
+export type { Append, Durability, GroupChange, Store, UnackedMessage } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
-export { Client, type ClientOptions, type PublishOptions, type PublishReceipt } from "./client/client.ts";
+export { Client, type ClientOptions } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
+export type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions, Redriven } from "./client/groups.ts";
+export type {
+  ClientMessageOptions,
+  ClientPublishOptions,
+  ClientReplyOptions,
+  ClientRequestOptions,
+  ClientScheduledMessage,
+  ClientScheduleOptions,
+  PublishReceipt,
+  ScheduleReceipt,
+} from "./client/publishing.ts";
 export type { ClientBrowseOptions, ClientPullBatchOptions, ClientPullOptions } from "./client/reading.ts";
 export type { Fetch, RequestOptions } from "./client/requests.ts";
 export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
+export {
+  type ClientWorker,
+  LeaseLost,
+  Retry,
+  type RetryOptions,
+  type WorkContext,
+  type WorkHandler,
+  type WorkOptions,
+} from "./client/work.ts";
 export type { ControlEvent, Gap, GapReason } from "./event.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
@@ -49,5 +76,5 @@ export { encodeMetrics, type MetricsSource } from "./metrics/families.ts";
 export { Metrics } from "./metrics/metrics.ts";
 export type { Labels, Sample } from "./metrics/exposition.ts";
 export type { ProcessState } from "./metrics/process.ts";
-export { Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";
+export { type Attributes, type Handout, Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";
 export type { Since } from "./wire/since.ts";
