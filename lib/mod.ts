@@ -19,11 +19,23 @@ export type {
   Batch,
   BrowseOptions,
   BrowseWaitingOptions,
+  BusRequestOptions,
   BusTotals,
+  GroupStats,
+  NackOptions,
   Page,
+  PublishOptions,
   PullBatchOptions,
   PullOptions,
   Receipt,
+  Reply,
+  ReplyOptions,
+  RequestOutcome,
+  ScheduledMessage,
+  ScheduleOptions,
+  ScheduleReceipt,
+  Settlement,
+  TakeOptions,
   TopicStats,
 } from "./bus/answers.ts";
 export { type BusOptions, MessageBus } from "./bus/bus.ts";
@@ -32,9 +44,22 @@ export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } fro
 export type { Delivery, ReadLimits } from "./bus/feed.ts";
 export { combineObservers, type DropReason, type Observer } from "./bus/observer.ts";
 export type { Run } from "./bus/run.ts";
-export type { Append, Durability, Store } from "./bus/store.ts";
+export type {
+  Append,
+  DelayedMessage,
+  Durability,
+  GroupChange,
+  Idempotency,
+  Store,
+  UnackedMessage,
+} from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
-export { Client, type ClientOptions, type PublishOptions, type PublishReceipt } from "./client/client.ts";
+export {
+  Client,
+  type ClientOptions,
+  type PublishOptions as ClientPublishOptions,
+  type PublishReceipt,
+} from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
 export type { ClientBrowseOptions, ClientPullBatchOptions, ClientPullOptions } from "./client/reading.ts";
 export type { Fetch, RequestOptions } from "./client/requests.ts";
@@ -49,5 +74,5 @@ export { encodeMetrics, type MetricsSource } from "./metrics/families.ts";
 export { Metrics } from "./metrics/metrics.ts";
 export type { Labels, Sample } from "./metrics/exposition.ts";
 export type { ProcessState } from "./metrics/process.ts";
-export { Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";
+export { type Attributes, type Handout, Message, type MessageInit, type Position, type TopicInfo } from "./message.ts";
 export type { Since } from "./wire/since.ts";
