@@ -54,16 +54,31 @@ export type {
   UnackedMessage,
 } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
-export {
-  Client,
-  type ClientOptions,
-  type PublishOptions as ClientPublishOptions,
-  type PublishReceipt,
-} from "./client/client.ts";
+export { Client, type ClientOptions } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
+export type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions, Redriven } from "./client/groups.ts";
+export type {
+  ClientMessageOptions,
+  ClientPublishOptions,
+  ClientReplyOptions,
+  ClientRequestOptions,
+  ClientScheduledMessage,
+  ClientScheduleOptions,
+  PublishReceipt,
+  ScheduleReceipt as ClientScheduleReceipt,
+} from "./client/publishing.ts";
 export type { ClientBrowseOptions, ClientPullBatchOptions, ClientPullOptions } from "./client/reading.ts";
 export type { Fetch, RequestOptions } from "./client/requests.ts";
 export type { ClientSubscribeOptions, ClientSubscription, ReconnectNotice } from "./client/subscription.ts";
+export {
+  type ClientWorker,
+  LeaseLost,
+  Retry,
+  type RetryOptions,
+  type WorkContext,
+  type WorkHandler,
+  type WorkOptions,
+} from "./client/work.ts";
 export type { ControlEvent, Gap, GapReason } from "./event.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";

@@ -104,7 +104,7 @@ export class TopicFeed implements Feed {
     const topic = this.#topic;
     if (topic === undefined || topic.deleted) return 0;
     this.#host.expire(topic);
-    return topic.log.next - Math.max(this.#next, topic.log.first);
+    return topic.log.countFrom(this.#next);
   }
 
   get readable(): boolean {
@@ -140,8 +140,8 @@ export class TopicFeed implements Feed {
       this.#host.expire(topic);
       const gap = topic.gapAt(this.#next);
       if (gap !== undefined) {
-        if (!hasRoom(limits, topic)) return "full";
-        this.#next = topic.log.first;
+        if (!hasRoom(limits, topic, gap)) return "full";
+        this.#next = gap.to! + 1;
         return { event: "gap", cursor: this.cursor, ...gap };
       }
     }
@@ -164,12 +164,12 @@ export class TopicFeed implements Feed {
 }
 
 /**
- * Whether the limits allow the oldest retained message of a topic. A reader that has no room for it is told of no gap
- * before it: it would be told of another one each time the log moves on without it.
+ * Whether the limits allow the message of a topic that follows a gap. A reader that has no room for it is not told of the
+ * gap: it would be told of another one each time the log moves on without it.
  */
-export function hasRoom({ maxBytes = Infinity }: ReadLimits, { log }: Topic): boolean {
-  const { oldest } = log;
-  return oldest === undefined || lineLength(oldest) <= maxBytes;
+export function hasRoom({ maxBytes = Infinity }: ReadLimits, { log }: Topic, gap: Gap): boolean {
+  const message = log.get(gap.to! + 1);
+  return message === undefined || lineLength(message) <= maxBytes;
 }
 
 /** The run of a topic from a retained message on, as far as the limits allow; `undefined` if they allow no message. */

@@ -15,6 +15,7 @@ export interface HeapEntry<T> {
 interface Slot<T> {
   value: T;
   key: number;
+  order: number;
   index: number;
 }
 
@@ -40,9 +41,9 @@ export class Heap<T> {
     return Math.min(left?.key ?? Infinity, right?.key ?? Infinity);
   }
 
-  /** Puts a value in. */
-  add(value: T, key: number): HeapEntry<T> {
-    const slot: Slot<T> = { value, key, index: this.#slots.length };
+  /** Puts a value in; of those with the same key the one with the smallest `order` is first. */
+  add(value: T, key: number, order: number = 0): HeapEntry<T> {
+    const slot: Slot<T> = { value, key, order, index: this.#slots.length };
     this.#slots.push(slot);
     this.#rise(slot);
     return slot;
@@ -61,13 +62,13 @@ export class Heap<T> {
   /** Takes an entry of this heap out; a second call does nothing. */
   remove(entry: HeapEntry<T>): void {
     const slot = entry as Slot<T>;
-    const { key, index } = slot;
+    const { index } = slot;
     if (index === REMOVED) return;
     slot.index = REMOVED;
     const last = this.#slots.pop()!;
     if (last === slot) return;
     this.#place(last, index);
-    if (last.key < key) this.#rise(last);
+    if (isBefore(last, slot)) this.#rise(last);
     else this.#sink(last);
   }
 
@@ -81,7 +82,7 @@ export class Heap<T> {
     while (index > 0) {
       const up = (index - 1) >> 1;
       const parent = this.#slots[up]!;
-      if (parent.key <= slot.key) break;
+      if (!isBefore(slot, parent)) break;
       this.#place(parent, index);
       index = up;
     }
@@ -93,12 +94,16 @@ export class Heap<T> {
     for (;;) {
       let down = 2 * index + 1;
       if (down >= this.#slots.length) break;
-      if (down + 1 < this.#slots.length && this.#slots[down + 1]!.key < this.#slots[down]!.key) down++;
+      if (down + 1 < this.#slots.length && isBefore(this.#slots[down + 1]!, this.#slots[down]!)) down++;
       const child = this.#slots[down]!;
-      if (slot.key <= child.key) break;
+      if (!isBefore(child, slot)) break;
       this.#place(child, index);
       index = down;
     }
     this.#place(slot, index);
   }
+}
+
+function isBefore<T>(a: Slot<T>, b: Slot<T>): boolean {
+  return a.key < b.key || (a.key === b.key && a.order < b.order);
 }

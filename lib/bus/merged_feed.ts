@@ -38,7 +38,7 @@ export class MergedFeed implements Feed {
   readonly #host: FeedHost;
   readonly #pattern: string;
   readonly #sources = new Map<Topic, HeapEntry<Source>>();
-  /** Its sources, by when the next message that they had for it was created; that may have been dropped. */
+  /** Its sources, by a time when, or before which, the next message was created, which may have been dropped. */
   #heap = new Heap<Source>();
   /** What was missing when it began and has not been told, the first at the end. */
   readonly #missing: Gap[];
@@ -65,8 +65,8 @@ export class MergedFeed implements Feed {
       const { next, gap } = startOf(topic, since);
       if (gap !== undefined) this.#missing.push(gap);
       if (next === topic.log.next) continue;
-      this.hear(topic, next, createdMsOf(topic, next));
-      this.#replayUntilMs = Math.max(this.#replayUntilMs!, createdMsOf(topic, topic.log.next - 1));
+      this.hear(topic, next, topic.log.get(next)!.createdMs);
+      this.#replayUntilMs = Math.max(this.#replayUntilMs!, topic.log.newest!.createdMs);
     }
     this.#missing.reverse();
   }
@@ -103,7 +103,7 @@ export class MergedFeed implements Feed {
     for (const { value: { topic, next } } of this.#sources.values()) {
       if (topic.deleted) continue;
       this.#host.expire(topic);
-      lag += topic.log.next - Math.max(next, topic.log.first);
+      lag += topic.log.countFrom(next);
     }
     return lag;
   }
@@ -148,15 +148,16 @@ export class MergedFeed implements Feed {
       this.#host.expire(topic);
       const gap = topic.gapAt(source.next);
       if (gap !== undefined) {
-        if (!hasRoom(limits, topic)) return "full";
-        this.#moveTo(entry, topic.log.first);
+        if (!hasRoom(limits, topic, gap)) return "full";
+        this.#moveTo(entry, gap.to! + 1, entry.key);
         return { event: "gap", cursor: this.cursor, ...gap };
       }
       if (this.#replayUntilMs !== undefined && entry.key > this.#replayUntilMs) return this.#caughtUp();
       const run = readRun(this.#host.runs, topic, source.next, this.#heap.secondKey, limits);
       if (run === undefined) return "full";
-      this.#moveTo(entry, run.end);
-      this.#readUntilMs = Math.max(this.#readUntilMs, run.messages.at(-1)!.createdMs);
+      const { createdMs } = run.messages.at(-1)!;
+      this.#moveTo(entry, run.end, createdMs);
+      this.#readUntilMs = Math.max(this.#readUntilMs, createdMs);
       return run;
     }
     this.#readUntilMs = this.#settledMs();
@@ -180,11 +181,13 @@ export class MergedFeed implements Feed {
     return { event: "caught-up", cursor: this.cursor };
   }
 
-  #moveTo(entry: HeapEntry<Source>, next: number): void {
+  /** Moves behind what was created at `readMs`. */
+  #moveTo(entry: HeapEntry<Source>, next: number, readMs: number): void {
     const { topic } = entry.value;
     entry.value.next = next;
     if (next === topic.log.next) this.#drop(topic);
-    else this.#heap.move(entry, createdMsOf(topic, next));
+    // What is gone already was created no earlier than what is before it.
+    else this.#heap.move(entry, topic.log.get(next)?.createdMs ?? readMs);
   }
 
   #drop(topic: Topic): void {
@@ -193,9 +196,4 @@ export class MergedFeed implements Feed {
     this.#heap.remove(entry);
     this.#sources.delete(topic);
   }
-}
-
-/** When a retained message was created. */
-function createdMsOf({ log }: Topic, id: number): number {
-  return log.get(id)!.createdMs;
 }

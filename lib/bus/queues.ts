@@ -131,7 +131,8 @@ export class Queues {
     const start = startOf(topic, since, this.#parts.topics.gone);
     const gap = start.gap ?? topic.gapAt(start.next);
     const messages: Message[] = [];
-    let next = Math.max(start.next, topic.log.first);
+    let next = topic.log.idFrom(start.next);
+    // To the first hole: an answer can tell of one gap, before its messages.
     for (let bytes = 0; messages.length < limit; next++) {
       const message = topic.log.get(next);
       if (message === undefined) break;

@@ -167,11 +167,18 @@ export class Retention {
     this.#rank(topic);
   }
 
-  /** Drops what has expired in a topic. */
+  /** Drops what has expired in a topic, in the order in which it did. */
   expire(topic: Topic, nowMs: number): void {
     if (topic.expiresMs > nowMs) return;
-    while (topic.expiresMs <= nowMs) this.#drop(topic, "expired", nowMs);
+    while (topic.expiresMs <= nowMs) this.#drop(topic, topic.nextToExpire!.id, "expired", nowMs);
     topic.usedMs = Math.max(topic.usedMs, nowMs);
+    this.#rank(topic);
+  }
+
+  /** Takes a dead letter that was published to its topic again out of its log, if it is still there. */
+  takeOut(topic: Topic, id: number, nowMs: number): void {
+    if (topic.deleted || topic.log.get(id) === undefined) return;
+    this.#drop(topic, id, "redriven", nowMs);
     this.#rank(topic);
   }
 
@@ -181,27 +188,27 @@ export class Retention {
     const mostMessages = maxMessages - topic.heldMessages - (bytes === 0 ? 0 : 1);
     const mostBytes = maxTopicBytes - topic.heldBytes - bytes;
     while (topic.log.length > 0 && (topic.log.length > mostMessages || topic.bytes > mostBytes)) {
-      this.#drop(topic, "limit", nowMs);
+      this.#drop(topic, topic.log.first, "limit", nowMs);
     }
     while (this.#bytes + this.#heldBytes + bytes > maxMemoryBytes) {
       this.#rank(topic);
       const largest = this.#ranking.peek()!;
       if (largest.key === 0) return;
-      this.#drop(largest.value, "limit", nowMs);
+      this.#drop(largest.value, largest.value.log.first, "limit", nowMs);
       this.#rank(largest.value);
       if (largest.value.log.length === 0) this.#onEmptied(largest.value, nowMs);
     }
   }
 
-  #drop(topic: Topic, reason: DropReason, nowMs: number): void {
+  #drop(topic: Topic, id: number, reason: DropReason, nowMs: number): void {
     const bytesBefore = topic.bytes;
     const doneBefore = topic.doneBytes;
-    const message = topic.dropOldest(reason);
+    const message = topic.drop(id, reason);
     this.#bytes += topic.bytes - bytesBefore;
     this.#doneBytes += topic.doneBytes - doneBefore;
     this.#messages--;
     if (reason === "expired") this.#expired++;
-    else this.#dropped++;
+    else if (reason === "limit") this.#dropped++;
     for (const group of topic.groups.values()) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
     this.#observer.dropped?.(message, reason);
   }

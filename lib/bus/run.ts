@@ -15,7 +15,7 @@ export const MAX_RUN_BYTES = 64 * 1024;
 /** How many messages a run has at most. */
 export const MAX_RUN_MESSAGES = 1000;
 
-/** Consecutive messages of one topic, at least one. */
+/** Messages of one topic with consecutive ids, at least one. */
 export class Run {
   /** Tells a run from a `ControlEvent`. */
   readonly event = "messages";
@@ -71,6 +71,8 @@ interface CachedRun {
   readonly run: Run;
   /** Whether it ended before its topic did, so that it would not get longer if the topic does. */
   readonly cut: boolean;
+  /** See {@linkcode Log.cuts}: since then something in it may have been dropped. */
+  readonly cuts: number;
 }
 
 /** The runs that are read in this turn of the event loop and the next, each made once. */
@@ -83,7 +85,7 @@ export class Runs {
     this.#clock = clock;
   }
 
-  /** The run of a topic that begins with the retained message of id `first` and goes as far as a run may. */
+  /** The run of a topic that begins with the retained message of id `first` and goes as far as a run may, or to a hole. */
   from(topic: Topic, first: number): Run {
     let runs = this.#byTopic.get(topic);
     if (runs === undefined) {
@@ -91,9 +93,10 @@ export class Runs {
       this.#byTopic.set(topic, runs = new Map());
     }
     const known = runs.get(first);
-    if (known !== undefined && (known.cut || known.run.end === topic.log.next)) return known.run;
+    const { next, cuts } = topic.log;
+    if (known !== undefined && known.cuts === cuts && (known.cut || known.run.end === next)) return known.run;
     const run = runFrom(topic, first, MAX_RUN_MESSAGES);
-    runs.set(first, { run, cut: run.end < topic.log.next });
+    runs.set(first, { run, cut: run.end < next, cuts });
     return run;
   }
 }

@@ -25,13 +25,14 @@ export function startOf(topic: Topic, since: Since, gone?: GoneTopics): Start {
   const { log, info } = topic;
   if (since === "latest") return { next: log.next };
   if (since === "earliest") return { next: log.first };
-  if ("last" in since) return { next: Math.max(log.first, log.next - since.last) };
+  if ("last" in since) return { next: log.firstOfLast(since.last) };
   if ("fromMs" in since) return { next: log.firstSince(since.fromMs), gap: topic.gapSince(since.fromMs) };
   if ("createdMs" in since) {
     const { createdMs } = since;
-    // No message of this one was created before those of the ones that are gone.
-    const gap = gone?.hasLost(info.name, createdMs) ? resetBefore(info.name, log.first) : topic.gapSince(createdMs);
-    return { next: log.firstSince(createdMs), gap };
+    const next = log.firstSince(createdMs);
+    const lost = topic.gapSince(createdMs);
+    if (!gone?.hasLost(info.name, createdMs)) return { next, gap: lost };
+    return { next, gap: { topic: info.name, from: null, to: lost?.to ?? null, reason: "reset" } };
   }
   const { next, epoch = info.epoch } = since;
   if (epoch === info.epoch && next <= log.next) return { next };

@@ -8,6 +8,7 @@ import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
 import { isReserved } from "../topic_name.ts";
 import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
+import { Expiries } from "./expiries.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
@@ -16,6 +17,8 @@ import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";
 import type { Subscriber } from "./subscription.ts";
 import { TextChunks } from "./text_chunks.ts";
+
+const encoder = new TextEncoder();
 
 /** What a message is counted for while it is retained. */
 export function retainedBytes(topic: TopicInfo, parts: EnvelopeParts): number {
@@ -66,9 +69,8 @@ export class Topic {
   #doneTo = 0;
   #doneBytes = 0;
   #texts: TextChunks | undefined;
+  readonly #expiries: Expiries;
 
-  /** When the newest message that is no longer retained was created. */
-  #lostMs = -Infinity;
   /** The newest message that a limit has dropped, and when it was created. */
   #limitLost = { id: -1, createdMs: -Infinity };
 
@@ -77,6 +79,7 @@ export class Topic {
     this.info = info;
     this.isReserved = isReserved(info.name);
     this.usedMs = nowMs;
+    this.#expiries = new Expiries(this.log, info.ttlMs);
   }
 
   /** Bytes retained. */
@@ -125,44 +128,58 @@ export class Topic {
 
   /** When its newest message was created, retained or not; `-Infinity` if it has had none. */
   get newestMs(): number {
-    return this.log.get(this.log.next - 1)?.createdMs ?? this.#lostMs;
+    return Math.max(this.log.newest?.createdMs ?? -Infinity, this.log.lostBefore(this.log.next));
   }
 
-  /** When the oldest retained message expires, in milliseconds since the Unix epoch; `Infinity` if none does. */
+  /** The retained message that expires first, the oldest of several; `undefined` if none expires. */
+  get nextToExpire(): Message | undefined {
+    return this.#expiries.first;
+  }
+
+  /** When that is, in milliseconds since the Unix epoch; `Infinity` if none does. */
   get expiresMs(): number {
-    return this.log.oldest?.expiresMs ?? Infinity;
+    return this.#expiries.first?.expiresMs ?? Infinity;
   }
 
-  /** The bytes of a payload: a text in UTF-8, bytes as they are. */
-  encode(payload: string | Uint8Array): Uint8Array {
-    return typeof payload === "string" ? (this.#texts ??= new TextChunks()).encode(payload) : payload;
+  /** The bytes of a payload that is kept for `ttlMs`: a text in UTF-8, bytes as they are. */
+  encode(payload: string | Uint8Array, ttlMs: number = this.info.ttlMs): Uint8Array {
+    if (typeof payload !== "string") return payload;
+    // One that stays when those around it are gone, or goes long before them, must not share their memory.
+    if (ttlMs !== this.info.ttlMs) return encoder.encode(payload);
+    return (this.#texts ??= new TextChunks()).encode(payload);
   }
 
   /** Appends a message, which counts as `bytes`. */
   append(message: Message, bytes: number): void {
     this.log.append(message);
+    this.#expiries.add(message);
     this.#bytes += bytes;
   }
 
-  /** What a reader at `next` has missed: from there to the oldest retained message; `undefined` if nothing. */
+  /** What a reader at `next` has missed: from there to the next retained message, or the end; `undefined` if nothing. */
   gapAt(next: number): Gap | undefined {
-    const { first } = this.log;
-    if (next >= first) return undefined;
+    const end = this.log.idFrom(next);
+    if (next >= end) return undefined;
+    // A limit drops the oldest, so nothing that is retained is before what it has dropped.
     const reason = this.#limitLost.id >= next ? "dropped" : "expired";
-    return { topic: this.info.name, from: next, to: first - 1, reason };
+    return { topic: this.info.name, from: next, to: end - 1, reason };
   }
 
-  /** What a reader has missed that wants everything created at or after a time; `undefined` if nothing. */
+  /**
+   * What a reader that wants everything created at or after a time has missed before the first message that it gets;
+   * `undefined` if nothing.
+   */
   gapSince(createdMs: number): Gap | undefined {
-    if (this.#lostMs < createdMs) return undefined;
+    const start = this.log.firstSince(createdMs);
+    if (this.log.lostBefore(start) < createdMs) return undefined;
     const reason = this.#limitLost.createdMs >= createdMs ? "dropped" : "expired";
-    return { topic: this.info.name, from: null, to: this.log.first - 1, reason };
+    return { topic: this.info.name, from: null, to: start - 1, reason };
   }
 
-  /** Drops the oldest retained message. There must be one. */
-  dropOldest(reason: DropReason): Message {
-    const message = this.log.dropOldest();
-    this.#lostMs = message.createdMs;
+  /** Drops the retained message of this id; for a limit only the oldest. There must be one. */
+  drop(id: number, reason: DropReason): Message {
+    const message = this.log.drop(id)!;
+    this.#expiries.remove(message);
     if (reason === "limit") {
       this.#limitLost.id = message.id;
       this.#limitLost.createdMs = message.createdMs;

@@ -18,6 +18,10 @@ export const EXIT = {
   nothing: 3,
   /** The server can't be reached. */
   unreachable: 4,
+  /** SIGINT came twice. */
+  interrupted: 130,
+  /** SIGTERM came twice. */
+  terminated: 143,
 } as const;
 
 /** One of {@linkcode EXIT}. */

@@ -25,6 +25,14 @@ export interface ValueFlag<T> {
   readonly read: (text: string) => T | undefined;
 }
 
+/** A flag with a value that may be given several times. */
+export interface ListFlag<T> extends Omit<ValueFlag<T>, "initial" | "env"> {
+  /** What tells it from a {@linkcode ValueFlag}. */
+  readonly many: true;
+  /** The values if it is not given at all. */
+  readonly initial: readonly T[];
+}
+
 /** A flag without a value. */
 export interface Switch {
   /** The short flag, without its hyphen. */
@@ -37,10 +45,14 @@ export interface Switch {
 
 /** The flags of a command, by their names. */
 // deno-lint-ignore no-explicit-any
-export type Flags = Readonly<Record<string, ValueFlag<any> | Switch>>;
+export type Flags = Readonly<Record<string, ValueFlag<any> | ListFlag<any> | Switch>>;
 
 /** The values of flags, by their names. */
-export type Values<F extends Flags> = { readonly [Name in keyof F]: F[Name] extends ValueFlag<infer T> ? T : boolean };
+export type Values<F extends Flags> = {
+  readonly [Name in keyof F]: F[Name] extends ListFlag<infer T> ? readonly T[]
+    : F[Name] extends ValueFlag<infer T> ? T
+    : boolean;
+};
 
 /** A command line, read. */
 export interface CommandLine<F extends Flags> {
@@ -159,7 +171,7 @@ function assertNoValue(argument: string, switches: readonly string[], help: stri
   }
 }
 
-function noValue(source: string, { wanted }: ValueFlag<unknown>, help: string): BusError {
+function noValue(source: string, { wanted }: { readonly wanted: string }, help: string): BusError {
   return new BusError("bad_option", `Bad ${source}: it needs a value, ${wanted}; see ${help}`);
 }
 
@@ -180,12 +192,21 @@ function valueOf(
   env: (name: string) => string | undefined,
 ): unknown {
   if (!("value" in flag)) return given === undefined ? flag.initial : !flag.initial;
+  if ("many" in flag) return given?.map((text) => readText(`--${name}`, flag, text, help)) ?? flag.initial;
   const fromEnvironment = given === undefined && flag.env !== undefined ? env(flag.env) : undefined;
   const texts = given ?? (fromEnvironment === undefined ? undefined : [fromEnvironment]);
   if (texts === undefined) return flag.initial;
   const source = given === undefined ? flag.env! : `--${name}`;
   if (texts.length > 1) throw new BusError("bad_option", `Bad ${source}: given twice; see ${help}`);
-  const [text] = texts as [string];
+  return readText(source, flag, texts[0]!, help);
+}
+
+function readText(
+  source: string,
+  flag: Pick<ValueFlag<unknown>, "read" | "wanted">,
+  text: string,
+  help: string,
+): unknown {
   if (text === "") throw noValue(source, flag, help);
   const wrong = (fault: string) => {
     return new BusError("bad_option", `Bad ${source} ${quote(text)}: ${fault}; see ${help}`);

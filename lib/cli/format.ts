@@ -52,7 +52,7 @@ const NEWLINE = 0x0a;
 /**
  * A message as it is printed, its line end included. `log` is the original's line with the local time at which the
  * message was published, `2017/08/07 01:11:22 [msgbus] received message: id=0 topic=foo payload=hi`; what could end the
- * line or confuse a terminal is escaped there, and in a template.
+ * line or confuse a terminal is escaped there, and in a template. Of a leased message the line has the lease, too.
  */
 export function formatMessage(message: Message, format: MessageFormat): Uint8Array {
   if (typeof format === "object") return encoder.encode(format.fill(message));
@@ -66,7 +66,9 @@ export function formatMessage(message: Message, format: MessageFormat): Uint8Arr
       return line;
     }
     case "log": {
-      const said = `id=${message.id} topic=${message.topic.name} payload=${message.text()}`;
+      const { id, topic, attempt, lease } = message;
+      const leased = lease === undefined ? "" : `attempt=${attempt} lease=${lease} `;
+      const said = `id=${id} topic=${topic.name} ${leased}payload=${message.text()}`;
       return encoder.encode(
         `${formatTime(new Date(message.createdMs))} [msgbus] received message: ${escapeControls(said)}\n`,
       );

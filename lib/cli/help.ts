@@ -54,7 +54,7 @@ function flagRows(flags: Flags): string {
     Object.entries(flags).map(([name, flag]) => {
       const value = "value" in flag ? ` ${flag.value}` : "";
       const more = "value" in flag
-        ? [flag.initial === undefined ? "" : flag.initial, flag.env === undefined ? "" : `or set ${flag.env}`]
+        ? [shown(flag), "env" in flag && flag.env !== undefined ? `or set ${flag.env}` : ""]
           .filter((part) => part !== "").join("; ")
         : "";
       return [
@@ -63,6 +63,11 @@ function flagRows(flags: Flags): string {
       ];
     }),
   );
+}
+
+/** The value of a flag that is not given; one that isn't text is told in its help. */
+function shown(flag: Flags[string]): string {
+  return "value" in flag && typeof flag.initial === "string" ? flag.initial : "";
 }
 
 function table(rows: readonly (readonly string[])[]): string {

@@ -1,5 +1,5 @@
 /**
- * The command that `msgbus sub` runs for each message.
+ * The command that `msgbus sub` and `msgbus work` run for each message.
  *
  * @module
  */
@@ -11,8 +11,28 @@ import { encodeEnvelope } from "../wire/json.ts";
 /** The longest payload that is handed over in the environment: what every platform takes in one variable. */
 export const MAX_VARIABLE_BYTES = 32_000;
 
-const PAYLOAD_VARIABLE = "MSGBUS_PAYLOAD";
 const encoder = new TextEncoder();
+
+/** The group that a message is of; only `msgbus work` knows. */
+export const GROUP_VARIABLE = "MSGBUS_GROUP";
+
+/** What a command finds in its environment, as far as the message has it. */
+const VARIABLES = {
+  MSGBUS_TOPIC: ({ topic }) => topic.name,
+  MSGBUS_ID: ({ id }) => String(id),
+  MSGBUS_CURSOR: ({ cursor }) => cursor,
+  MSGBUS_CREATED: ({ createdMs }) => new Date(createdMs).toISOString(),
+  MSGBUS_EXPIRES: ({ expiresMs }) => expiresMs === Infinity ? undefined : new Date(expiresMs).toISOString(),
+  MSGBUS_KEY: ({ key }) => key,
+  MSGBUS_CONTENT_TYPE: ({ contentType }) => contentType,
+  MSGBUS_HEADERS: ({ headers }) => JSON.stringify(headers),
+  MSGBUS_REPLY_TO: ({ headers }) => headers["msgbus-reply-to"],
+  MSGBUS_ATTEMPT: ({ attempt }) => attempt === undefined ? undefined : String(attempt),
+  MSGBUS_LEASE: ({ lease }) => lease,
+  // The payload as text, unless no variable can hold it: standard input has it in any case.
+  MSGBUS_PAYLOAD: (message) =>
+    message.payload.length > MAX_VARIABLE_BYTES || message.payload.includes(0) ? undefined : message.text(),
+} as const satisfies Record<string, (message: Message) => string | undefined>;
 
 // As execvp(3) looks for it; what the shell exits with is what it exits with for a command it can't run. Deno itself could
 // neither read PATH nor look into its directories without further permissions.
@@ -28,20 +48,36 @@ exit 127`;
 /** What exit codes of a shell say of a command. */
 const FAULTS: Readonly<Record<number, string>> = { 126: "it is not executable", 127: "no such command" };
 
-/** How a command ended: `undefined` if well, else in words. */
-export type Fault = string | undefined;
+/** How a run of a command ended: with a code, by a signal, or before it could begin. */
+export type HookEnd =
+  | { readonly kind: "exited"; readonly code: number }
+  | { readonly kind: "killed"; readonly signal: string }
+  | { readonly kind: "not run"; readonly fault: string };
 
-/** A command and its arguments. */
+/** What a command is, and what it is told. */
+export interface HookOptions {
+  /** The command. */
+  readonly command: string;
+  /** Its arguments. */
+  readonly args: readonly string[];
+  /** The base URI of the bus, for the command's own use of msgbus. */
+  readonly uri: string;
+  /** What it reads: the envelope and a newline, or the payload as it is. */
+  readonly input: "envelope" | "payload";
+  /** Further variables. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A command that is run for messages. */
 export class Hook {
-  readonly #command: string;
-  readonly #args: readonly string[];
+  readonly #options: HookOptions;
+  readonly #running = new Set<Deno.ChildProcess>();
 
   /** Runs nothing yet. */
-  constructor(command: string, args: readonly string[]) {
-    this.#command = command;
-    this.#args = args;
-    // One that an outer `msgbus sub` has set must not pass for that of a message without one.
-    Deno.env.delete(PAYLOAD_VARIABLE);
+  constructor(options: HookOptions) {
+    this.#options = options;
+    // What an outer msgbus has set must not pass for that of a message without it.
+    for (const name of [...Object.keys(VARIABLES), GROUP_VARIABLE]) Deno.env.delete(name);
   }
 
   /**
@@ -51,26 +87,27 @@ export class Hook {
    * @throws {BusError} `bad_option` if there is no such command, or it may not be run.
    */
   async assertRunnable(): Promise<void> {
-    const { state } = await Deno.permissions.request({ name: "run", command: this.#command });
+    const { command } = this.#options;
+    const { state } = await Deno.permissions.request({ name: "run", command });
     if (state !== "granted") throw this.#unable("Deno was not given --allow-run");
     if (Deno.build.os === "windows") return;
     if ((await Deno.permissions.query({ name: "run", command: "sh" })).state !== "granted") return;
-    const code = await exitCodeOf("sh", ["-c", LOOK_UP, "sh", this.#command]);
+    const code = await exitCodeOf("sh", ["-c", LOOK_UP, "sh", command]);
     const fault = code === undefined ? undefined : FAULTS[code];
     if (fault !== undefined) throw this.#unable(fault);
   }
 
   /**
-   * Runs the command for a message and waits for its end: the envelope and a newline on its standard input, id, topic
-   * and payload in its environment. Its output and errors go where ours go.
+   * Runs the command for a message and waits for its end. Its output and errors go where ours go. Asks it to end, by
+   * SIGTERM, when the signal aborts.
    *
    * @throws {BusError} `bad_option` if there is no such command, or it may not be run.
    */
-  async run(message: Message): Promise<Fault> {
+  async run(message: Message, signal?: AbortSignal): Promise<HookEnd> {
+    const { command, args, input } = this.#options;
     let child: Deno.ChildProcess;
     try {
-      const env = { MSGBUS_ID: String(message.id), MSGBUS_TOPIC: message.topic.name, ...payloadVariable(message) };
-      child = new Deno.Command(this.#command, { args: [...this.#args], env, stdin: "piped" }).spawn();
+      child = new Deno.Command(command, { args: [...args], env: this.#environmentOf(message), stdin: "piped" }).spawn();
     } catch (cause) {
       if (cause instanceof Deno.errors.NotFound) {
         throw this.#unable("no such command", cause);
@@ -81,17 +118,62 @@ export class Hook {
       if (cause instanceof Deno.errors.NotCapable) {
         throw this.#unable("Deno was not given --allow-run", cause);
       }
-      return `Cannot run ${quote(this.#command)}: ${(cause as Error).message}`;
+      return { kind: "not run", fault: (cause as Error).message };
     }
-    await feed(child.stdin, encoder.encode(`${encodeEnvelope(message)}\n`));
-    const { success, code, signal } = await child.status;
-    if (success) return undefined;
-    const how = signal === null ? `exit code ${code}` : signal;
-    return `Command ${quote(this.#command)} failed on message ${message.id} of ${quote(message.topic.name)}: ${how}`;
+    const terminate = () => kill(child, "SIGTERM");
+    this.#running.add(child);
+    if (signal?.aborted) terminate();
+    else signal?.addEventListener("abort", terminate);
+    try {
+      await feed(child.stdin, input === "envelope" ? encoder.encode(`${encodeEnvelope(message)}\n`) : message.payload);
+      const status = await child.status;
+      if (status.signal !== null) return { kind: "killed", signal: status.signal };
+      return { kind: "exited", code: status.code };
+    } finally {
+      signal?.removeEventListener("abort", terminate);
+      this.#running.delete(child);
+    }
+  }
+
+  /** How many run now. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Kills what runs. */
+  kill(): void {
+    for (const child of this.#running) kill(child, "SIGKILL");
+  }
+
+  /** What went wrong with a message, in a line. */
+  faultOf(message: Message, end: HookEnd): string {
+    const { command } = this.#options;
+    const how = end.kind === "exited" ? `exit code ${end.code}` : end.kind === "killed" ? end.signal : end.fault;
+    if (end.kind === "not run") return `Cannot run ${quote(command)}: ${how}`;
+    return `Command ${quote(command)} failed on message ${message.id} of ${quote(message.topic.name)}: ${how}`;
+  }
+
+  #environmentOf(message: Message): Record<string, string> {
+    const { uri, env } = this.#options;
+    const values = Object.entries(VARIABLES).map(([name, of]) => [name, of(message)]);
+    return {
+      ...Object.fromEntries(values.filter(([, value]) => value !== undefined)),
+      ...env,
+      MSGBUS_URI: uri,
+    };
   }
 
   #unable(fault: string, cause?: unknown): BusError {
-    return new BusError("bad_option", `Cannot run ${quote(this.#command)}: ${fault}`, { cause });
+    return new BusError("bad_option", `Cannot run ${quote(this.#options.command)}: ${fault}`, { cause });
+  }
+}
+
+/** Sends a signal to a process, if it is there still. */
+function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound || error instanceof TypeError)) throw error;
   }
 }
 
@@ -105,17 +187,11 @@ async function exitCodeOf(program: string, args: string[]): Promise<number | und
   }
 }
 
-/** The payload as text, unless no variable can hold it: the envelope on standard input has it in any case. */
-function payloadVariable(message: Message): Record<string, string> {
-  if (message.payload.length > MAX_VARIABLE_BYTES || message.payload.includes(0)) return {};
-  return { [PAYLOAD_VARIABLE]: message.text() };
-}
-
 /** Writes what the command reads. It need not read all of it, or anything. */
-async function feed(stdin: WritableStream<Uint8Array<ArrayBuffer>>, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+async function feed(stdin: WritableStream<Uint8Array<ArrayBuffer>>, bytes: Uint8Array): Promise<void> {
   const writer = stdin.getWriter();
   try {
-    await writer.write(bytes);
+    if (bytes.length > 0) await writer.write(bytes as Uint8Array<ArrayBuffer>);
     await writer.close();
   } catch (error) {
     if (!(error instanceof Deno.errors.BrokenPipe)) throw error;

@@ -6,6 +6,7 @@
 
 import { BusError, escapeControls } from "../errors.ts";
 import { concat } from "../wire/concat.ts";
+import { EXIT } from "./exit.ts";
 
 /** The world of a command; tests bring their own. */
 export interface Io {
@@ -25,8 +26,11 @@ export interface Io {
   readonly terminal: Terminal | undefined;
   /** The value of an environment variable. */
   env(name: string): string | undefined;
-  /** Begins to listen for SIGINT and SIGTERM: the first aborts the signal, a second one ends the program at once. */
-  listenForInterrupt(): Interruption;
+  /**
+   * Begins to listen for SIGINT and SIGTERM: the first aborts the signal, a second one ends the program at once. With
+   * `hurry` the second one calls it, once, and the program ends by itself; a third one ends it at once.
+   */
+  listenForInterrupt(hurry?: () => void): Interruption;
 }
 
 /** A screen that somebody looks at. */
@@ -41,6 +45,8 @@ export interface Terminal {
 export interface Interruption extends Disposable {
   /** Aborts at the first signal. */
   readonly signal: AbortSignal;
+  /** What the program ends with after a second signal; `undefined` before. */
+  readonly exitCode: InterruptedCode | undefined;
 }
 
 /** Nobody reads standard output any more, as in `msgbus sub foo | head -1`: a reason to end, not a fault. */
@@ -70,7 +76,9 @@ export async function readAll(io: Io, maxBytes: number): Promise<Uint8Array> {
 }
 
 // A second signal of the same kind would otherwise end the program with these, too.
-const SIGNALS = { SIGINT: 130, SIGTERM: 143 } as const;
+const SIGNALS = { SIGINT: EXIT.interrupted, SIGTERM: EXIT.terminated } as const;
+
+type InterruptedCode = (typeof SIGNALS)[keyof typeof SIGNALS];
 
 /** The world of the process. */
 export const processIo: Io = {
@@ -107,21 +115,27 @@ export const processIo: Io = {
     };
   },
   env: (name) => Deno.env.get(name),
-  listenForInterrupt() {
+  listenForInterrupt(hurry) {
     const interrupted = new AbortController();
+    let exitCode: InterruptedCode | undefined;
     // SIGTERM doesn't exist on Windows.
     const signals = (Object.keys(SIGNALS) as (keyof typeof SIGNALS)[])
       .filter((signal) => signal === "SIGINT" || Deno.build.os !== "windows");
     const listeners = signals.map((signal) => {
       const listener = () => {
-        if (interrupted.signal.aborted) Deno.exit(SIGNALS[signal]);
-        interrupted.abort();
+        if (!interrupted.signal.aborted) return interrupted.abort();
+        if (hurry === undefined || exitCode !== undefined) Deno.exit(SIGNALS[signal]);
+        exitCode = SIGNALS[signal];
+        hurry();
       };
       Deno.addSignalListener(signal, listener);
       return () => Deno.removeSignalListener(signal, listener);
     });
     return {
       signal: interrupted.signal,
+      get exitCode() {
+        return exitCode;
+      },
       [Symbol.dispose]: () => listeners.forEach((stop) => stop()),
     };
   },

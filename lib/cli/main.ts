@@ -16,10 +16,35 @@ import { pub } from "./pub.ts";
 import { pull } from "./pull.ts";
 import { sub, tail } from "./sub.ts";
 import { bench } from "./bench/bench.ts";
+import { dead, groups, redrive } from "./groups.ts";
+import { ack, extend, nack } from "./leases.ts";
+import { reply, request } from "./request.ts";
+import { cancel, scheduled } from "./scheduled.ts";
 import { info, rm, topics } from "./topics.ts";
+import { work } from "./work.ts";
 
 /** All commands but `help`, in the order of the help. */
-export const COMMANDS: readonly Command[] = [pub, sub, tail, pull, topics, info, rm, bench];
+export const COMMANDS: readonly Command[] = [
+  pub,
+  sub,
+  tail,
+  pull,
+  work,
+  ack,
+  nack,
+  extend,
+  groups,
+  dead,
+  redrive,
+  request,
+  reply,
+  scheduled,
+  cancel,
+  topics,
+  info,
+  rm,
+  bench,
+];
 
 const VERSION_FLAG: Switch = { short: "v", help: "print the version", initial: false };
 const OVERVIEW_FLAGS = { ...COMMON_FLAGS, version: VERSION_FLAG };

@@ -21,7 +21,7 @@ export interface PersistOptions {
 }
 
 // What a server that restarts may answer, or not.
-const MAY_PASS: readonly ErrorCode[] = ["unreachable", "draining", "overloaded"];
+const MAY_PASS: readonly ErrorCode[] = ["unreachable", "draining", "overloaded", "too_many_leased"];
 
 /**
  * Makes an attempt with the time that is left. If the server can't be reached or is busy, makes another one after a

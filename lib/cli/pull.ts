@@ -1,5 +1,5 @@
 /**
- * `msgbus pull`: takes messages from a queue.
+ * `msgbus pull`: takes or leases messages.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { countFlag } from "./count.ts";
 import { durationFlag } from "./durations.ts";
 import { EXIT } from "./exit.ts";
 import { formatMessage, MESSAGE_FORMAT } from "./format.ts";
+import { assertFrom, FROM, GROUP, leaseFlag } from "./leases.ts";
 import { persist } from "./persist.ts";
 import { formatGap } from "./reader.ts";
 
@@ -19,10 +20,13 @@ export const pull: Command = defineCommand({
   name: "pull",
   alias: "get",
   synopsis: "<topic>",
-  summary: "take the messages of a topic's queue",
+  summary: "take or lease the messages of a topic's queue, or of a group",
   description: `Takes and prints one message after the other until the queue is empty. A message taken is not
 given to anybody else who pulls; those who subscribe get it all the same. Exits with 3 if there
 is nothing to take.
+
+With --group it takes those of a group, which has a place of its own in the topic. With --lease a
+message comes again, to whoever asks then, unless msgbus ack gets its {lease} before that ends.
 
 With --wait it waits at most this long for a message, or with --count for as many. When it is
 interrupted meanwhile, it ends with 0, or with 3 if there was nothing. If the server can't be
@@ -31,14 +35,19 @@ reached, it tries again as sub does, and exits with 4 if that has not helped whe
     "msgbus pull hello",
     "msgbus pull hello --count 1 --format payload",
     "msgbus pull hello --wait 5m --format '{id}\\t{payload}'",
+    "msgbus pull jobs --group mailer --lease 30s --count 1 --format '{lease} {attempt} {base64}'",
   ],
   flags: {
     format: MESSAGE_FORMAT,
     count: countFlag("stop after N messages"),
     wait: durationFlag({ short: "w", help: "wait this long for messages, such as 20s", initial: undefined }),
+    group: GROUP,
+    lease: leaseFlag("lease them for this long instead of taking them, from 1s to 12h"),
+    from: FROM,
   },
   words: [1, 1],
-}, async ({ words: [topic], values: { format, count, wait = 0 }, client, io }) => {
+}, async ({ words: [topic], values: { format, count, wait = 0, group, lease: leaseMs, from }, client, io }) => {
+  assertFrom(from, group, "pull");
   using interruption = wait > 0 ? io.listenForInterrupt() : undefined;
   const signal = interruption?.signal;
   const clock = machineClock;
@@ -47,7 +56,7 @@ reached, it tries again as sub does, and exits with 4 if that has not helped whe
   while (taken < (count ?? Infinity)) {
     const deadlineMs = taken === 0 || count !== undefined ? endMs : clock.now();
     // One at a time: what is taken and not printed is lost when msgbus is killed.
-    const attempt = (waitMs: number) => client.pullBatch(topic!, { limit: 1, waitMs, signal });
+    const attempt = (waitMs: number) => client.pullBatch(topic!, { limit: 1, waitMs, signal, group, leaseMs, from });
     const batch = await persist(attempt, { deadlineMs, signal, clock, io });
     if (batch?.gap !== undefined) io.say(formatGap(batch.gap));
     const message = batch?.messages[0];

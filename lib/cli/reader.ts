@@ -64,7 +64,7 @@ export interface Reading {
 /** Reads until one of the ends of {@linkcode Reading}, an interruption, or the deletion of the only topic. */
 export async function read(client: Client, io: Io, reading: Reading): Promise<ExitCode> {
   const { topics, since, command: [command, ...args], format, count, timeout, reconnect } = reading;
-  const hook = command === undefined ? undefined : new Hook(command, args);
+  const hook = command === undefined ? undefined : new Hook({ command, args, uri: client.uri, input: "envelope" });
   await hook?.assertRunnable();
   using interruption = io.listenForInterrupt();
   let lost: BusError | undefined;
@@ -96,8 +96,8 @@ export async function read(client: Client, io: Io, reading: Reading): Promise<Ex
       messages++;
       if (hook === undefined) await io.write(formatMessage(message, format));
       else {
-        const fault = await hook.run(message);
-        if (fault !== undefined) io.say(fault);
+        const end = await hook.run(message);
+        if (end.kind !== "exited" || end.code !== 0) io.say(hook.faultOf(message, end));
       }
       if (messages === count) break;
     }

@@ -27,8 +27,8 @@ goes on where it was. It says on standard error when it does, and which messages
 A command gets the message as JSON on its standard input, and in its environment MSGBUS_ID,
 MSGBUS_TOPIC and, as text, MSGBUS_PAYLOAD; the last is missing for a payload with a zero byte or
 of more than ${MAX_VARIABLE_BYTES} bytes. It runs once for each message, one after the other; when it fails,
-that is said on standard error, and the next message follows. All that stands after the command
-is its own; flags of msgbus stand before it.`,
+that is said on standard error, and the next message follows: see msgbus work for what must not
+get lost. All that stands after the command is its own; flags of msgbus stand before it.`,
   examples: [
     "msgbus sub hello",
     "msgbus sub --since 10m 'orders/**,returns'",

@@ -21,8 +21,16 @@ export const FIELDS = {
   cursor: ({ cursor }) => cursor,
   seq: ({ seq }) => String(seq),
   epoch: ({ topic }) => topic.epoch,
+  key: ({ key = "" }) => key,
+  type: ({ contentType = "" }) => contentType,
+  headers: ({ headers }) => JSON.stringify(headers),
+  lease: ({ lease = "" }) => lease,
+  attempt: ({ attempt = "" }) => String(attempt),
   json: encodeEnvelope,
 } as const satisfies Record<string, (message: Message) => string>;
+
+/** A header is a field, too. */
+const HEADER = "header:";
 
 const ESCAPES: Readonly<Record<string, string>> = {
   n: "\n",
@@ -64,6 +72,10 @@ export function parseTemplate(text: string): Template {
   };
 }
 
+function headerOf(name: string): (message: Message) => string {
+  return ({ headers }) => headers[name] ?? "";
+}
+
 function partOf([whole, escaped, field]: RegExpMatchArray): string | ((message: Message) => string) {
   if (whole === "{{" || whole === "}}") return whole[0]!;
   if (escaped !== undefined) {
@@ -72,7 +84,8 @@ function partOf([whole, escaped, field]: RegExpMatchArray): string | ((message: 
     return meant;
   }
   if (field !== undefined && Object.hasOwn(FIELDS, field)) return FIELDS[field as keyof typeof FIELDS];
-  const fields = Object.keys(FIELDS).map((name) => `{${name}}`).join(", ");
+  if (field?.startsWith(HEADER)) return headerOf(field.slice(HEADER.length).toLowerCase());
+  const fields = [...Object.keys(FIELDS), `${HEADER}…`].map((name) => `{${name}}`).join(", ");
   if (field === undefined) throw new BusError("bad_option", `a single ${whole}, where {{ and }} are braces`);
   throw new BusError("bad_option", `unknown field ${quote(field)}, not one of ${fields}`);
 }

@@ -1,5 +1,5 @@
 /**
- * Where things are: the URI of a bus, the paths of topics and of patterns of them.
+ * Where things are: the URI of a bus, the paths of topics and of patterns of them, and parameters.
  *
  * @module
  */
@@ -62,6 +62,18 @@ export function patternOf(text: string): Pattern {
     sample: items[0]!.replaceAll(/\*+/g, "x"),
     several: topic === undefined,
   };
+}
+
+/** A path with these parameters, those that are set. */
+export function withQuery(path: string, parameters: Readonly<Record<string, string | number | undefined>>): string {
+  const set = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  const query = set.map(([name, value]) => `${name}=${encodeURIComponent(value!)}`).join("&");
+  return query === "" ? path : `${path}?${query}`;
+}
+
+/** A duration as a parameter; `undefined` stays that. */
+export function inMs(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : `${ms}ms`;
 }
 
 function readable(name: string): string {

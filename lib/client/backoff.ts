@@ -27,8 +27,9 @@ export const machineClock: ClientClock = {
 /** The shortest and the longest wait of who says nothing else, in milliseconds: those of the original. */
 export const DEFAULT_WAITS = { minWaitMs: 2_000, maxWaitMs: 64_000 } as const;
 
-/** Resolves after a while, or when the signal aborts. */
+/** Resolves after a while, or when the signal aborts; at once if it has. */
 export function pause(clock: ClientClock, waitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
   const { promise, resolve } = Promise.withResolvers<void>();
   const wake = () => {
     cancel();

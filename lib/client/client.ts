@@ -4,28 +4,42 @@
  * @module
  */
 
-import type { Batch, Page, TopicStats } from "../bus/answers.ts";
-import { BusError, quote } from "../errors.ts";
+import type { Batch, GroupStats, Page, Reply, Settlement, TopicStats } from "../bus/answers.ts";
+import { BusError } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
 import { decodeEnvelope } from "../wire/json.ts";
-import { parseSince } from "../wire/since.ts";
 import { baseOf, pathOf, patternOf } from "./address.ts";
+import { isTransient, refusalOf } from "./failure.ts";
+import * as leases from "./groups.ts";
+import type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions, Redriven } from "./groups.ts";
+import * as publishing from "./publishing.ts";
+import type {
+  ClientPublishOptions,
+  ClientReplyOptions,
+  ClientRequestOptions,
+  ClientScheduledMessage,
+  ClientScheduleOptions,
+  PublishReceipt,
+  ScheduleReceipt,
+} from "./publishing.ts";
 import {
+  assertSince,
   batchOf,
+  browsePath,
   type ClientBrowseOptions,
   type ClientPullBatchOptions,
   type ClientPullOptions,
   pageOf,
-  readPath,
+  pullPath,
   waitsOf,
 } from "./reading.ts";
-import { refusalOf } from "./failure.ts";
-import { bytesOf, joinLines } from "./payloads.ts";
 import { type Fetch, isMissing, type RequestOptions, Requests } from "./requests.ts";
 import { type Failure, SocketSubscription } from "./socket_subscription.ts";
 import type { ClientSubscribeOptions, ClientSubscription } from "./subscription.ts";
 import { topicOfHead, topicsOfList } from "./topic_stats.ts";
+import type { ClientWorker, WorkHandler, WorkOptions } from "./work.ts";
+import { LeaseWorker } from "./worker.ts";
 
 /** How a {@linkcode Client} works; everything has a default. */
 export interface ClientOptions {
@@ -33,36 +47,9 @@ export interface ClientOptions {
   readonly fetch?: Fetch;
 }
 
-/** How to publish. */
-export interface PublishOptions extends RequestOptions {
-  /**
-   * `lines` makes each line of the payload a message: without its line end (LF or CR LF), and not the empty ones. All
-   * of them or none are published, with consecutive ids. Default: the payload is one message.
-   */
-  readonly split?: "lines";
-}
-
-/** The answer to a publish: it is acknowledged. */
-export interface PublishReceipt {
-  /** The canonical name of the topic. */
-  readonly topic: string;
-  /** The id of the message; of the first one, if several were published at once. */
-  readonly id: number;
-  /** How many messages were published; their ids are consecutive. */
-  readonly count: number;
-  /** The position after the (last) message, `<n>@<epoch>`. */
-  readonly cursor: string;
-  /** What the acknowledged messages have survived; `memory`, or a word of a server that promises more. */
-  readonly durability: string;
-  /** How many subscriptions the topic has. */
-  readonly subscribers: number;
-}
-
-const TRANSIENT = [408, 425, 429];
-
 /**
  * A client of a message bus that msgbusd serves. It holds no connection of its own, so there is nothing to close but
- * subscriptions.
+ * subscriptions and workers.
  *
  * All methods throw a {@linkcode BusError}: with the server's code for what it refuses, `bad_topic`, `not_nfc` or
  * `reserved` for a name that can't be a topic's, `unreachable` if there is no answer, `unexpected_answer` if it is not
@@ -102,33 +89,82 @@ export class Client {
    * contain a line feed. Publish such payloads one by one.
    *
    * @throws {BusError} `bad_request` for several payloads of which one is empty or contains a line feed, and for none;
+   * `bad_header` or `headers_too_large` for what is said of the message; `seq_mismatch`, `idempotency_conflict`,
    * `too_large`, `topic_full`, `too_many_topics`, `overloaded`, `draining`, or as every method. A refused publish
    * takes no id.
    */
   async publish(
     topic: string,
     payload: string | Uint8Array | readonly (string | Uint8Array)[],
-    options: PublishOptions = {},
+    options: ClientPublishOptions = {},
   ): Promise<PublishReceipt> {
-    const path = pathOf(topic);
-    const several = typeof payload !== "string" && !(payload instanceof Uint8Array);
-    const body = several ? joinLines(payload) : bytesOf(payload);
-    const query = several || options.split === "lines" ? "?split=lines" : "";
-    const response = await this.#requests.demand("POST", path + query, { body, signal: options.signal });
-    const receipt = await this.#requests.json(response, options);
-    if (!isReceipt(receipt)) throw this.#requests.unexpected(response, "no receipt");
-    const { topic: name, id, count = 1, cursor, durability, subscribers } = receipt;
-    return { topic: name, id, count, cursor, durability, subscribers };
+    return await publishing.publish(this.#requests, topic, payload, options);
+  }
+
+  /**
+   * Publishes a message later: `delayMs` from now, or at `atMs`. Until then nobody sees it; its id, creation and time to
+   * live begin when it is published.
+   *
+   * @throws {BusError} `bad_option` unless there is one of `delayMs` and `atMs`, or as {@linkcode Client.publish}.
+   */
+  async schedule(
+    topic: string,
+    payload: string | Uint8Array,
+    options: ClientScheduleOptions,
+  ): Promise<ScheduleReceipt> {
+    return await publishing.schedule(this.#requests, topic, payload, options);
+  }
+
+  /** The messages that are to be published to a topic later. */
+  async scheduled(topic: string, options: RequestOptions = {}): Promise<ClientScheduledMessage[]> {
+    return await publishing.scheduled(this.#requests, topic, options);
+  }
+
+  /**
+   * Cancels a message that is to be published later, by its {@linkcode ScheduleReceipt.token}. Resolves to whether there
+   * was one.
+   */
+  async cancel(topic: string, token: string, options: RequestOptions = {}): Promise<boolean> {
+    return await publishing.cancel(this.#requests, topic, token, options);
+  }
+
+  /**
+   * Publishes a message and waits for the reply of whoever handles it: the message has a header `msgbus-reply-to`, the
+   * token that {@linkcode Client.reply} takes. Resolves to `undefined` when the time is up; the message stays where it is.
+   *
+   * @throws {BusError} As {@linkcode Client.publish}.
+   */
+  async request(
+    topic: string,
+    payload: string | Uint8Array,
+    options: ClientRequestOptions = {},
+  ): Promise<Reply | undefined> {
+    return await publishing.request(this.#requests, topic, payload, options);
+  }
+
+  /**
+   * Replies to a message by the token in its header `msgbus-reply-to`. The first reply is the one that counts.
+   *
+   * @throws {BusError} `reply_gone` if nobody waits for it any more, `bad_header`, `too_large`, or as every method.
+   */
+  async reply(token: string, payload: string | Uint8Array, options: ClientReplyOptions = {}): Promise<void> {
+    await publishing.reply(this.#requests, token, payload, options);
   }
 
   /**
    * Takes the next message of a topic's queue, or `undefined` if there is none or no such topic. At most one caller ever
    * gets a message this way; if the answer is lost on its way, nobody does. With `waitMs` it waits that long for one.
    * What the queue has lost is not told; see {@linkcode Client.pullBatch}.
+   *
+   * With `group` it is the next message of that group, which has a place of its own in the topic. With `leaseMs` the
+   * message is not taken for good: it comes again unless {@linkcode Client.ack} gets its {@linkcode Message.lease} in
+   * time. {@linkcode Client.work} does all of that.
+   *
+   * @throws {BusError} `bad_group`, `too_many_groups`, `too_many_leased`, `bad_cursor` if `from` is none, or as every method.
    */
   async pull(topic: string, options: ClientPullOptions = {}): Promise<Message | undefined> {
     for (const waitMs of waitsOf(options.waitMs)) {
-      const { body } = await this.#requests.read(readPath(topic, { waitMs }), options);
+      const { body } = await this.#requests.read(pullPath(topic, { ...options, limit: undefined, waitMs }), options);
       if (body !== undefined) return decodeEnvelope(body);
     }
     return undefined;
@@ -136,7 +172,8 @@ export class Client {
 
   /**
    * Takes the next messages of a topic's queue, at most `limit`; none if there are none or no such topic. With `waitMs`
-   * it waits that long for the first. As with {@linkcode Client.pull}, a lost answer loses them all.
+   * it waits that long for the first. As with {@linkcode Client.pull}, a lost answer loses them all, unless they are
+   * leased.
    *
    * What the queue has lost before the first message, because it expired or was dropped, is told once, as a
    * {@linkcode Batch.gap}, to the first who is answered after it. It may come without messages, and ends the wait.
@@ -145,11 +182,76 @@ export class Client {
     const { limit = 100 } = options;
     let batch: Batch = { messages: [] };
     for (const waitMs of waitsOf(options.waitMs)) {
-      const { headers, body } = await this.#requests.read(readPath(topic, { limit, waitMs }), options);
+      const { headers, body } = await this.#requests.read(pullPath(topic, { ...options, limit, waitMs }), options);
       batch = batchOf(headers, body, canonicalTopicName(topic));
       if (batch.messages.length > 0 || batch.gap !== undefined) break;
     }
     return batch;
+  }
+
+  /**
+   * Acknowledges leased messages by their {@linkcode Message.lease}: they are done. The ack of a lease that has expired
+   * counts unless the message was handed out again.
+   */
+  async ack(tokens: string | readonly string[], options: RequestOptions = {}): Promise<Settlement> {
+    return await leases.settle(this.#requests, leases.ACK_PATH, tokens, options);
+  }
+
+  /** Hands leased messages back, to be handed out again: at once, or after `delayMs`. */
+  async nack(tokens: string | readonly string[], options: ClientNackOptions = {}): Promise<Settlement> {
+    return await leases.settle(this.#requests, leases.nackPath(options), tokens, options);
+  }
+
+  /** Has leases last for `leaseMs` from now, or as long again as they were made for. */
+  async extend(tokens: string | readonly string[], options: ClientExtendOptions = {}): Promise<Settlement> {
+    return await leases.settle(this.#requests, leases.extendPath(options.leaseMs), tokens, options);
+  }
+
+  /**
+   * The groups of a topic as they are now, the queue `""` first; none if there is no such topic. Without `topic`, those
+   * of all topics.
+   */
+  async groups(topic?: string, options: RequestOptions = {}): Promise<GroupStats[]> {
+    return await leases.groups(this.#requests, topic, options);
+  }
+
+  /** Forgets a group with its place and its leases; the topic stays. Resolves to whether there was one. */
+  async deleteGroup(topic: string, group: string, options: RequestOptions = {}): Promise<boolean> {
+    return await leases.deleteGroup(this.#requests, topic, group, options);
+  }
+
+  /**
+   * Publishes dead letters to the topic they came from, as new messages, and removes them from `<topic>/-dead`. Call it
+   * again while {@linkcode Redriven.remaining} is not 0.
+   */
+  async redrive(topic: string, options: ClientRedriveOptions = {}): Promise<Redriven> {
+    return await leases.redrive(this.#requests, topic, options);
+  }
+
+  /**
+   * Works off the messages of a topic's queue, or of a group of it: each is leased, given to `handler`, and acknowledged
+   * when that returns, or handed back when it throws, to be tried again later. While the handler runs, its lease is
+   * extended. A message that no handler finishes in the attempts that the server allows becomes a dead letter.
+   *
+   * Each message is handled at least once, by one worker of those that share the group; a second time only if the first
+   * worker has died, or could not reach the server in time. See {@linkcode WorkOptions} and {@linkcode ClientWorker}.
+   *
+   * @example
+   * ```ts ignore
+   * import { Client } from "@msgbus/msgbus";
+   *
+   * const client = new Client("http://localhost:8000");
+   * const worker = client.work("mail", { group: "sender", parallel: 4 }, async (message, { signal }) => {
+   *   await fetch("https://mail.example/send", { method: "POST", body: message.text(), signal });
+   * });
+   * await worker.ended;
+   * ```
+   *
+   * @throws {BusError} `bad_option`, `bad_cursor`, `bad_topic`, `not_nfc`, `reserved`; what the server refuses rejects
+   * {@linkcode ClientWorker.ended}.
+   */
+  work(topic: string, options: WorkOptions, handler: WorkHandler): ClientWorker {
+    return new LeaseWorker(this.#requests, topic, options, handler);
   }
 
   /**
@@ -173,7 +275,7 @@ export class Client {
     assertSince(since);
     let page: Page | undefined;
     for (const waitMs of waitsOf(options.waitMs)) {
-      const response = await this.#requests.ask("GET", readPath(topic, { since, limit, waitMs }), options);
+      const response = await this.#requests.ask("GET", browsePath(topic, { since, limit, waitMs }), options);
       // The position before the first message of a topic to come.
       if (response === undefined) page = { messages: [], next: "0" };
       else if (!response.headers.has("msgbus-next")) throw this.#requests.unexpected(response, "no page");
@@ -244,31 +346,9 @@ export class Client {
       return { error, transient: true };
     }
     if (!response.ok && !isMissing(response)) {
-      const transient = response.status >= 500 || TRANSIENT.includes(response.status);
-      return { error: await refusalOf(response), transient };
+      return { error: await refusalOf(response), transient: isTransient(response.status) };
     }
     // It may have come up between the two, or a proxy in front of it knows no WebSockets.
     return { error: this.#requests.unexpected(response, "no WebSocket"), transient: true, noSocket: true };
   }
-}
-
-function assertSince(text: string, several = false): void {
-  const since = parseSince(text, Date.now());
-  const fault = since === undefined
-    ? "it is not a position, a time or a duration"
-    : several && typeof since === "object" && "next" in since
-    ? "an id is of one topic only"
-    : undefined;
-  if (fault !== undefined) throw new BusError("bad_cursor", `Cannot begin at ${quote(text)}: ${fault}`);
-}
-
-interface WireReceipt extends Omit<PublishReceipt, "count"> {
-  readonly count?: number;
-}
-
-function isReceipt(value: unknown): value is WireReceipt {
-  if (typeof value !== "object" || value === null) return false;
-  const { topic, id, cursor, durability } = value as Record<string, unknown>;
-  return typeof topic === "string" && Number.isInteger(id) && typeof cursor === "string" &&
-    typeof durability === "string";
 }

@@ -8,26 +8,60 @@ import { BusError, type ErrorCode, escapeControls, isErrorCode } from "../errors
 
 const MAX_MESSAGE_LENGTH = 500;
 
+/** A {@linkcode BusError} that a server answered with, and whether it makes sense to ask again. */
+export class Refusal extends BusError {
+  /** The HTTP status. */
+  readonly status: number;
+  /** When to ask again, in milliseconds from then; `undefined` if the server didn't say. */
+  readonly retryAfterMs: number | undefined;
+
+  /** Makes the error of an answer. */
+  constructor(code: ErrorCode, message: string, { status, headers }: Response) {
+    super(code, message);
+    this.status = status;
+    const after = headers.get("retry-after") ?? "";
+    this.retryAfterMs = /^[0-9]{1,5}$/.test(after) ? Number(after) * 1000 : undefined;
+  }
+}
+
+const TRANSIENT: readonly number[] = [408, 425, 429];
+
+/** Whether an answer with this status may be another one the next time. */
+export function isTransient(status: number): boolean {
+  return status >= 500 || TRANSIENT.includes(status);
+}
+
+/** Whether what a request threw may pass by itself: the server is away, shuts down, or is busy. */
+export function mayPass(error: unknown): error is BusError {
+  // A limit of the server's that is used up, 507, stays so until somebody does something about it.
+  if (error instanceof Refusal) return isTransient(error.status) && error.status !== 507;
+  return error instanceof BusError && error.code === "unreachable";
+}
+
 /**
  * The error of an answer that is not the one asked for: the server's own words and code, or `unexpected_answer` for a
  * code this version does not know and for answers of servers that are not msgbusd. Reads the body.
  */
-export async function refusalOf(response: Response): Promise<BusError> {
+export async function refusalOf(response: Response): Promise<Refusal> {
   const where = `${response.url || "the server"}`;
   const location = response.headers.get("location");
   if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400 && location !== null)) {
     await response.body?.cancel();
     const target = location === null ? "" : ` to ${location}`;
-    return new BusError("unexpected_answer", printable(`${where} redirects${target}: use the URI of the bus itself`));
+    return new Refusal(
+      "unexpected_answer",
+      printable(`${where} redirects${target}: use the URI of the bus itself`),
+      response,
+    );
   }
   const code = response.headers.get("msgbus-error");
   const words = code === null ? "" : wordsOf(await response.text().catch(() => ""));
   if (code === null) await response.body?.cancel();
   if (code !== null && isErrorCode(code)) {
-    return new BusError(code, printable(words || `${where} answers ${response.status} ${code}`));
+    return new Refusal(code, printable(words || `${where} answers ${response.status} ${code}`), response);
   }
   const status = `${response.status} ${code ?? response.statusText}`.trimEnd();
-  return new BusError("unexpected_answer", printable(`${where} answers ${status}${words && `: ${words}`}`));
+  return new Refusal("unexpected_answer", printable(`${where} answers ${status}${words && `: ${words}`}`), response);
 }
 
 /** The error of a request that got no answer, or half of one. */

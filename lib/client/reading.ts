@@ -5,10 +5,11 @@
  */
 
 import type { Batch, Page } from "../bus/answers.ts";
-import { BusError } from "../errors.ts";
+import { BusError, quote } from "../errors.ts";
 import type { Gap, GapReason } from "../event.ts";
 import { decodeEnvelope } from "../wire/json.ts";
-import { pathOf } from "./address.ts";
+import { parseSince } from "../wire/since.ts";
+import { inMs, pathOf, withQuery } from "./address.ts";
 import { linesOf } from "./lines.ts";
 import type { RequestOptions } from "./requests.ts";
 
@@ -16,6 +17,15 @@ import type { RequestOptions } from "./requests.ts";
 export interface ClientPullOptions extends RequestOptions {
   /** How long to wait for a message if there is none, in milliseconds; `Infinity` is until the signal aborts. Default 0. */
   readonly waitMs?: number;
+  /** The group that takes; one that doesn't exist is made. Default: the queue. */
+  readonly group?: string;
+  /** Where a group that doesn't exist begins; see {@linkcode ClientSubscribeOptions.since}. Default `earliest`. */
+  readonly from?: string;
+  /**
+   * Lease the messages for so many milliseconds, from 1 s to 12 h, instead of taking them for good: each has a
+   * {@linkcode Message.lease}, and is handed out again unless {@linkcode Client.ack} has it before that ends.
+   */
+  readonly leaseMs?: number;
 }
 
 /** How to pull several messages. */
@@ -25,7 +35,9 @@ export interface ClientPullBatchOptions extends ClientPullOptions {
 }
 
 /** How to browse. */
-export interface ClientBrowseOptions extends ClientPullOptions {
+export interface ClientBrowseOptions extends RequestOptions {
+  /** How long to wait for a message if there is none, in milliseconds; `Infinity` is until the signal aborts. Default 0. */
+  readonly waitMs?: number;
   /** Where to begin; see {@linkcode ClientSubscribeOptions.since}. Default `earliest`. */
   readonly since?: string;
   /** The most messages to read, 1 to 10 000. Default: the server's, 100. */
@@ -35,17 +47,41 @@ export interface ClientBrowseOptions extends ClientPullOptions {
 /** The longest wait that a server takes. */
 const MAX_WAIT_MS = 5 * 60_000;
 
-/** The path that reads a topic with these parameters, those that are set. */
-export function readPath(
+/** The path that pulls from a topic. */
+export function pullPath(
   topic: string,
-  { since, limit, waitMs }: { readonly since?: string; readonly limit?: number; readonly waitMs?: number },
+  { group, from, leaseMs, limit, waitMs }: Pick<
+    ClientPullBatchOptions,
+    "group" | "from" | "leaseMs" | "limit" | "waitMs"
+  >,
 ): string {
-  const parameters = [
-    since === undefined ? [] : [`since=${encodeURIComponent(since)}`],
-    limit === undefined ? [] : [`limit=${limit}`],
-    waitMs === undefined ? [] : [`wait=${waitMs}ms`],
-  ].flat();
-  return pathOf(topic) + (parameters.length === 0 ? "" : `?${parameters.join("&")}`);
+  if (from !== undefined) assertSince(from);
+  // The queue has no name.
+  const name = group === "" ? undefined : group;
+  return withQuery(pathOf(topic), { group: name, from, lease: inMs(leaseMs), limit, wait: inMs(waitMs) });
+}
+
+/** The path that browses a topic. */
+export function browsePath(
+  topic: string,
+  { since, limit, waitMs }: Pick<ClientBrowseOptions, "since" | "limit" | "waitMs">,
+): string {
+  return withQuery(pathOf(topic), { since, limit, wait: inMs(waitMs) });
+}
+
+/**
+ * Checks where to begin, on one topic or on several.
+ *
+ * @throws {BusError} `bad_cursor`.
+ */
+export function assertSince(text: string, several = false): void {
+  const since = parseSince(text, Date.now());
+  const fault = since === undefined
+    ? "it is not a position, a time or a duration"
+    : several && typeof since === "object" && "next" in since
+    ? "an id is of one topic only"
+    : undefined;
+  if (fault !== undefined) throw new BusError("bad_cursor", `Cannot begin at ${quote(text)}: ${fault}`);
 }
 
 /**

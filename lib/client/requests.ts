@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BusError } from "../errors.ts";
+import { BusError, type ErrorCode } from "../errors.ts";
 import { refusalOf, unreachable } from "./failure.ts";
 
 /** What every request takes. */
@@ -16,7 +16,9 @@ export interface RequestOptions {
 /** What a request may have besides. */
 export interface RequestInitOptions extends RequestOptions {
   /** Its body. */
-  readonly body?: Uint8Array<ArrayBuffer>;
+  readonly body?: Uint8Array<ArrayBuffer> | string;
+  /** Its headers, besides `Accept`. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** As the platform's `fetch`, as far as it is used. */
@@ -38,7 +40,7 @@ export class Requests {
   async send(method: string, path: string, init: RequestInitOptions = {}): Promise<Response> {
     const { body, signal } = init;
     try {
-      const headers = { accept: "application/json" };
+      const headers = { ...init.headers, accept: "application/json" };
       return await this.#fetch(this.uri + path, { method, headers, redirect: "manual", body, signal });
     } catch (cause) {
       throw signal?.aborted ? cause : unreachable(this.uri, cause);
@@ -84,6 +86,15 @@ export class Requests {
     }
   }
 
+  /** The body of an answer, as it is. */
+  async bytes(response: Response, { signal }: RequestOptions): Promise<Uint8Array> {
+    try {
+      return new Uint8Array(await response.arrayBuffer());
+    } catch (cause) {
+      throw signal?.aborted ? cause : unreachable(this.uri, cause);
+    }
+  }
+
   /** The body of an answer, parsed. */
   async json(response: Response, options: RequestOptions): Promise<unknown> {
     const text = await this.text(response, options);
@@ -100,8 +111,9 @@ export class Requests {
   }
 }
 
+const MISSING: readonly (string | null)[] = ["no_topic", "empty", "no_group", "no_scheduled"] satisfies ErrorCode[];
+
 /** Whether the answer says that there is nothing, and not that something is wrong. */
 export function isMissing(response: Response): boolean {
-  const code = response.headers.get("msgbus-error");
-  return response.status === 404 && (code === "no_topic" || code === "empty");
+  return response.status === 404 && MISSING.includes(response.headers.get("msgbus-error"));
 }

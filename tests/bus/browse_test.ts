@@ -79,6 +79,43 @@ Deno.test("MessageBus.browse gives the end for its next when all that was wanted
   assertEquals(browse({ since: { next: 2 } }), ["gap foo 2-4 expired", "5"]);
 });
 
+Deno.test("MessageBus.browse ends a page before what is gone in the middle, which the next page tells", () => {
+  const { bus, clock } = setUp();
+  for (const ttlMs of [100, 0, 100, 100]) bus.put("foo", "hi", { ttlMs });
+  clock.tick(100);
+  const pages: unknown[] = [];
+  for (let since = parseSince("3", 0)!;;) {
+    const { messages, gap, next } = bus.browse("foo", { since })!;
+    pages.push([lineOf(gap), messages.map(({ id }) => id), next.split("@")[0]]);
+    since = parseSince(next, 0)!;
+    if (messages.length === 0 && gap === undefined) break;
+  }
+  assertEquals(pages, [
+    [undefined, [3, 4], "5"],
+    ["gap foo 5-5 expired", [6], "7"],
+    ["gap foo 7-8 expired", [], "9"],
+    [undefined, [], "9"],
+  ]);
+});
+
+Deno.test("MessageBus.browse from a time tells what is gone there, and ends before what is gone behind it", () => {
+  const { bus, clock, browse } = setUp();
+  const startedMs = clock.now();
+  for (const ttlMs of [100, 0, 100, 0]) bus.put("foo", "hi", { ttlMs });
+  clock.tick(100);
+  assertEquals(browse({ since: { createdMs: startedMs } }), ["gap foo null-5 expired", 6, "7"]);
+  assertEquals(browse({ since: { last: 2 } }), [6, "7"]);
+});
+
+Deno.test("MessageBus.browseWaiting tells of what is gone from where it waits, though no message follows", async () => {
+  const { bus, clock } = setUp();
+  bus.put("foo", "hi", { ttlMs: 100 });
+  const page = bus.browse("foo", { since: { next: 5 }, limit: 0 })!;
+  clock.tick(100);
+  const { messages, gap } = (await bus.browseWaiting("foo", { since: parseSince(page.next, 0)!, waitMs: 1000 }))!;
+  assertEquals({ messages, gap: lineOf(gap) }, { messages: [], gap: "gap foo 5-5 expired" });
+});
+
 Deno.test("MessageBus.browse of a missing topic is undefined", () => {
   assertEquals(setUp().bus.browse("bar"), undefined);
 });

@@ -1,6 +1,7 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { MAX_SLEEP_MS } from "../../lib/bus/clock.ts";
 import { assert, assertEquals } from "../deps.ts";
+import { deliveriesOf } from "./deliveries.ts";
 import { TestClock } from "./test_clock.ts";
 
 const DAY_MS = 86_400_000;
@@ -160,4 +161,157 @@ Deno.test("MessageBus gives the buffers of texts back with their messages", () =
   assertEquals(bus.put("foo", "x").payload.buffer.byteLength, 64 * 1024);
   clock.tick(1000);
   assertEquals(bus.put("foo", "x").payload.buffer.byteLength, 1024);
+});
+
+/** Puts a message for each time to live; its payload says which. */
+function putAll(bus: MessageBus, ...ttls: (number | undefined)[]): void {
+  for (const ttlMs of ttls) bus.put("foo", String(ttlMs), { ttlMs });
+}
+
+/** The ids of what is retained of the topic, in pages. */
+function idsIn(bus: MessageBus): number[] {
+  const ids: number[] = [];
+  for (let since = { next: 0 };;) {
+    const { messages, gap } = bus.browse("foo", { since })!;
+    ids.push(...messages.map(({ id }) => id));
+    if (messages.length === 0 && gap === undefined) return ids;
+    since = { next: messages.at(-1)?.seq ?? gap!.to! + 1 };
+  }
+}
+
+for (
+  const [name, ttlMs, ttls, lives] of [
+    ["that lives long before one that doesn't", 1000, [5000, 100], [[0, [0, 1]], [99, [0, 1]], [1, [0]], [4899, [0]], [
+      1,
+      [],
+    ]]],
+    ["that lives as long as the topic says before one that doesn't", 1000, [undefined, 100], [[99, [0, 1]], [1, [0]], [
+      899,
+      [0],
+    ], [1, []]]],
+    ["that lives short before one that doesn't", 1000, [100, 5000], [[99, [0, 1]], [1, [1]], [4899, [1]], [1, []]]],
+    ["of ttl 0 in a topic of 60 s", 60_000, [undefined, 0, undefined], [[59_999, [0, 1, 2]], [1, [1]], [DAY_MS, [1]]]],
+    ["of its own ttl in a topic of ttl 0", 0, [undefined, 1000, undefined], [[999, [0, 1, 2]], [1, [0, 2]], [DAY_MS, [
+      0,
+      2,
+    ]]]],
+    ["among others that all go before the last", 0, [300, 100, 200, 0], [[100, [0, 2, 3]], [100, [0, 3]], [100, [3]]]],
+    ["before the end, and the end with it", 0, [0, 200, 100], [[100, [0, 1]], [100, [0]]]],
+    ["of the longest time to live there is", 1000, [9_223_372_036_854, undefined], [[1000, [0]], [DAY_MS, [0]]]],
+  ] as const
+) {
+  Deno.test(`MessageBus keeps a message ${name} for exactly its time`, () => {
+    const { bus, clock } = setUp({ ttlMs });
+    putAll(bus, ...ttls);
+    for (const [afterMs, ids] of lives) {
+      clock.stall(afterMs);
+      assertEquals(idsIn(bus), [...ids]);
+      assertEquals(bus.topic("foo")?.length, ids.length);
+    }
+  });
+
+  Deno.test(`MessageBus gives the memory of a message ${name} back at its time, with no reader`, () => {
+    const { bus, clock } = setUp({ ttlMs });
+    putAll(bus, ...ttls);
+    for (const [afterMs, ids] of lives) {
+      clock.tick(afterMs);
+      assertEquals(bus.totals().messages, ids.length);
+    }
+    assertEquals(bus.totals().bytes, bus.topic("foo")?.bytes);
+  });
+}
+
+Deno.test("MessageBus gives memory back at most 20 ms late, whatever the times to live", () => {
+  const { bus, clock } = setUp({ ttlMs: 1000 });
+  const expiries: number[] = [];
+  for (let i = 0; i < 500; i++) {
+    const ttlMs = [undefined, 0, 7 * i % 400 + 1, 3000 - i][i % 4];
+    bus.put("foo", "hi", { ttlMs });
+    expiries.push(ttlMs === 0 ? Infinity : clock.now() + (ttlMs ?? 1000));
+    clock.tick(1);
+    const expired = (ms: number) => expiries.filter((expiresMs) => expiresMs <= ms).length;
+    const { messages } = bus.totals();
+    const kept = i + 1 - messages;
+    assert(kept <= expired(clock.now()) && kept >= expired(clock.now() - 20), `${kept} gone after ${i} ms`);
+  }
+  clock.tick(3000);
+  assertEquals(bus.totals().messages, 125);
+});
+
+Deno.test("MessageBus sets a timer for a message that expires before all others, and none for one that doesn't", () => {
+  const { bus, clock } = setUp({ ttlMs: 60_000 });
+  putAll(bus, undefined);
+  const { length } = clock.delays;
+  putAll(bus, 0, 90_000, undefined);
+  assertEquals(clock.delays.length, length);
+  putAll(bus, 500);
+  assertEquals([clock.delays.slice(length), clock.timers], [[500], 1]);
+});
+
+Deno.test("Observer.dropped is told of what expired by time, of what expired at once by id", () => {
+  const dropped: number[] = [];
+  const { bus, clock } = setUp({ ttlMs: 200, observer: { dropped: ({ id }) => dropped.push(id) } });
+  putAll(bus, 300, 100, undefined, 200, 50, 300, 200, undefined, 0);
+  clock.stall(1000);
+  bus.topics();
+  assertEquals(dropped, [4, 1, 2, 3, 6, 7, 0, 5]);
+});
+
+Deno.test("MessageBus counts what expired in the middle, and what it held", () => {
+  const { bus, clock } = setUp({ ttlMs: 0 });
+  putAll(bus, 0, 0);
+  const { bytes } = bus.totals();
+  putAll(bus, 100, 0);
+  bus.get("foo");
+  clock.tick(100);
+  const { pending, length } = bus.topic("foo")!;
+  const totals = bus.totals();
+  assertEquals({ pending, length, expired: totals.expired, messages: totals.messages }, {
+    pending: 2,
+    length: 3,
+    expired: 1,
+    messages: 3,
+  });
+  assertEquals(totals.bytes, bytes * 1.5);
+});
+
+Deno.test("MessageBus with discard new drops for room what was pulled, behind a hole too", () => {
+  const { bus, clock } = setUp({ ttlMs: 0, maxMessages: 3, discard: "new" });
+  putAll(bus, 0, 100, 0);
+  for (let i = 0; i < 3; i++) bus.get("foo");
+  clock.tick(100);
+  putAll(bus, 0, 0, 0);
+  assertEquals(idsIn(bus), [3, 4, 5]);
+});
+
+Deno.test("MessageBus forgets an idle topic whose last message was one that lived longer than the others", () => {
+  const { bus, clock } = setUp({ ttlMs: 1000, topicIdleMs: 500 });
+  putAll(bus, 5000, undefined);
+  clock.tick(5000);
+  assertEquals(bus.topics().length, 1);
+  clock.tick(500);
+  assertEquals(bus.topics().length, 0);
+});
+
+Deno.test("MessageBus gives what shares no time to live no buffer to share either", () => {
+  const { bus } = setUp({ ttlMs: 1000 });
+  for (let i = 0; i < 1000; i++) bus.put("foo", "x".repeat(100));
+  for (const ttlMs of [0, 5000]) {
+    const { payload } = bus.put("foo", "größe", { ttlMs });
+    assertEquals([payload.buffer.byteLength, new TextDecoder().decode(payload)], [7, "größe"]);
+  }
+  assertEquals(bus.put("foo", "x", { ttlMs: 1000 }).payload.buffer.byteLength, 64 * 1024);
+});
+
+Deno.test("Subscription gives a message until its own time has passed, and not after, whoever read it before", () => {
+  for (const topics of ["foo", "*"]) {
+    const { bus, clock } = setUp({ ttlMs: 0 });
+    putAll(bus, 0, 100, 0);
+    const read = () => deliveriesOf(bus.subscribe(topics, { since: "earliest" }));
+    clock.stall(99);
+    assertEquals(read(), ["foo 0", "foo 1", "foo 2", "caught-up"]);
+    // In the same turn, in which readers at one position share what was read.
+    clock.stall(1);
+    assertEquals(read(), ["foo 0", "gap foo 1-1 expired", "foo 2", "caught-up"]);
+  }
 });

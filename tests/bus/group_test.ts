@@ -561,3 +561,25 @@ Deno.test("MessageBus with discard new counts the queue once it was used", () =>
   get({});
   put("d");
 });
+
+Deno.test("Group hands out what is retained around a message that expires while it is leased, and is done with that", async () => {
+  const { bus, clock, lease, stats } = setUp();
+  for (const [payload, ttlMs] of [["a", 0], ["b", 500], ["c", 0]] as const) bus.put("t", payload, { ttlMs });
+  const [a, b, c] = [lease(), lease(), lease()];
+  clock.tick(500);
+  assertEquals([stats()?.lost, stats()?.leased], [1, 3]);
+  assertEquals(await bus.ack(b.lease!), { done: [b.lease!], unknown: [] });
+  await bus.nack([a.lease!, c.lease!]);
+  assertEquals([lease().text(), lease().text()], ["a", "c"]);
+});
+
+Deno.test("Group lets go of a message that waits for its key and expires before the one that holds the key", async () => {
+  const { bus, clock, lease, get, stats } = setUp();
+  for (const ttlMs of [0, 500, 0]) bus.put("t", String(ttlMs), { key: "k", ttlMs });
+  const held = lease();
+  assertEquals([get(), stats()?.blocked], [undefined, 2]);
+  clock.tick(500);
+  assertEquals([stats()?.blocked, stats()?.lost], [1, 1]);
+  await bus.ack(held.lease!);
+  assertEquals(lease().id, 2);
+});

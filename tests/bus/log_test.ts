@@ -6,38 +6,138 @@ const topic = { name: "foo", ttlMs: 0, createdMs: 0, epoch: "0" };
 const payload = new Uint8Array();
 const messageOf = (id: number, createdMs = 0) => new Message(topic, { id, payload, createdMs });
 
-// A segment has 1024 slots; these fill and empty several.
-const amount = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1020, max: 1030 }), fc.nat(3000));
-const step = fc.record({ append: amount, drop: amount });
+function logOf(length: number): Log {
+  const log = new Log();
+  for (let id = 0; id < length; id++) log.append(messageOf(id));
+  return log;
+}
 
-Deno.test("Log holds what an array holds, over many segments", () => {
+/** What a log is, said with an array of every message it ever had. */
+class PlainLog {
+  readonly all: { readonly message: Message; lost: boolean }[] = [];
+
+  get retained(): Message[] {
+    return this.all.filter(({ lost }) => !lost).map(({ message }) => message);
+  }
+
+  /** When the newest of those was created that were lost directly before an id. */
+  lostBefore(id: number): number {
+    const before = this.all[id - 1];
+    return before?.lost ? before.message.createdMs : -Infinity;
+  }
+}
+
+// A segment spans 1024 ids; these fill and empty several.
+const amount = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 1020, max: 1030 }), fc.nat(3000));
+/** Which messages to drop: every so many, or all others, in a part of the log that begins and ends at these percentages. */
+const cut = fc.record({
+  from: fc.integer({ min: 0, max: 99 }),
+  to: fc.integer({ min: 1, max: 100 }),
+  stride: fc.constantFrom(1, 2, 3, 50, 700),
+  keeps: fc.boolean(),
+});
+const step = fc.record({
+  append: amount,
+  everyMs: fc.constantFrom(1, 2, 500),
+  dropOldest: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: amount }),
+  cut: fc.option(cut, { nil: undefined, freq: 2 }),
+});
+
+Deno.test("Log holds what an array holds, whatever is dropped from its front and its middle", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 12 }), fc.array(fc.nat(20_000), { maxLength: 20 }), (steps, probes) => {
-      const log = new Log();
-      const model: Message[] = [];
-      let next = 0;
-      for (const { append, drop } of steps) {
-        for (let i = 0; i < append; i++) {
-          const message = messageOf(next++);
-          log.append(message);
-          model.push(message);
+    fc.property(
+      fc.array(step, { maxLength: 12, size: "max" }),
+      fc.array(fc.nat(20_000), { maxLength: 5 }),
+      (steps, probes) => {
+        const log = new Log();
+        const plain = new PlainLog();
+        let nowMs = 0;
+        const drop = (id: number) => {
+          const entry = plain.all[id];
+          assertStrictEquals(log.drop(id), entry?.lost ? undefined : entry?.message);
+          if (entry !== undefined) entry.lost = true;
+        };
+        for (const { append, everyMs, dropOldest, cut } of steps) {
+          for (let i = 0; i < append; i++) {
+            if (i % everyMs === 0) nowMs++;
+            const message = messageOf(plain.all.length, nowMs);
+            log.append(message);
+            plain.all.push({ message, lost: false });
+          }
+          for (const message of plain.retained.slice(0, dropOldest)) {
+            assertStrictEquals(log.dropOldest(), message);
+            plain.all[message.id]!.lost = true;
+          }
+          if (cut !== undefined) {
+            const [from, to] = [cut.from, cut.to].map((percent) => Math.floor(percent / 100 * plain.all.length));
+            for (let id = from!; id < to!; id++) if ((id % cut.stride === 0) !== cut.keeps) drop(id);
+          }
+          const { retained } = plain;
+          const near = retained.filter((_, i) => i % Math.ceil(retained.length / 20) === 0).map(({ id }) => id);
+          compare(log, plain, [...near, ...near.map((id) => id - 1), ...probes]);
         }
-        for (const dropped of model.splice(0, drop)) assertStrictEquals(log.dropOldest(), dropped);
-        const first = next - model.length;
-        assertEquals([log.first, log.next, log.length], [first, next, model.length]);
-        assertStrictEquals(log.oldest, model[0]);
-        for (const id of [...probes, first - 1, first, next - 1, next]) {
-          assertStrictEquals(log.get(id), model[id - first]);
-        }
-      }
-    }),
+      },
+    ),
     { numRuns: 200 },
   );
 });
 
+Deno.test("Log holds what an array holds, step by step, when it is small", () => {
+  const step = fc.oneof(
+    fc.record({ append: fc.nat(2) }),
+    fc.record({ drop: fc.nat(30) }),
+    fc.constant({ oldest: true as const }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
+      const log = new Log();
+      const plain = new PlainLog();
+      for (const step of steps) {
+        if ("append" in step) {
+          const message = messageOf(plain.all.length, (plain.all.at(-1)?.message.createdMs ?? 0) + step.append);
+          log.append(message);
+          plain.all.push({ message, lost: false });
+        } else {
+          const id = "drop" in step ? step.drop : plain.retained[0]?.id ?? 0;
+          const entry = plain.all[id];
+          assertStrictEquals(log.drop(id), entry?.lost ? undefined : entry?.message);
+          if (entry !== undefined) entry.lost = true;
+        }
+        compare(log, plain, plain.all.map((_, id) => id));
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+function compare(log: Log, plain: PlainLog, probes: readonly number[]): void {
+  const { retained, all } = plain;
+  const next = all.length;
+  const first = retained[0]?.id ?? next;
+  assertEquals([log.first, log.next, log.length], [first, next, retained.length]);
+  assertStrictEquals(log.oldest, retained[0]);
+  assertStrictEquals(log.newest, retained.at(-1));
+  for (const id of [...probes, -1, first - 1, first, first + 1, next - 1, next, next + 1]) {
+    const entry = all[id];
+    assertStrictEquals(log.get(id), entry?.lost ? undefined : entry?.message);
+    const at = retained.findIndex((message) => message.id >= id);
+    assertStrictEquals(log.from(id), retained[at]);
+    if (id <= next) assertEquals(log.idFrom(id), retained[at]?.id ?? next);
+    assertEquals(log.countFrom(id), at === -1 ? 0 : retained.length - at);
+    if (id > 0) assertEquals(log.firstOfLast(id), (retained.at(-id) ?? retained[0])?.id ?? next);
+    const createdMs = entry?.message.createdMs ?? 0;
+    for (const sinceMs of [createdMs, createdMs + 1]) {
+      assertEquals(log.firstSince(sinceMs), retained.find((message) => message.createdMs >= sinceMs)?.id ?? next);
+    }
+  }
+  assertEquals(log.firstOfLast(0), next);
+  for (const id of [...retained.map(({ id }) => id), next]) {
+    if (log.lostBefore(id) !== plain.lostBefore(id)) assertEquals(log.lostBefore(id), plain.lostBefore(id), `at ${id}`);
+  }
+}
+
 Deno.test("Log.get knows no dropped message and none that is not there yet", () => {
-  const log = new Log();
-  for (let id = 0; id < 5000; id++) log.append(messageOf(id));
+  const log = logOf(5000);
   for (let id = 0; id < 4000; id++) {
     log.dropOldest();
     assertEquals(log.get(id), undefined);
@@ -47,26 +147,50 @@ Deno.test("Log.get knows no dropped message and none that is not there yet", () 
 });
 
 Deno.test("Log goes on with the next id after it was emptied", () => {
-  const log = new Log();
-  log.append(messageOf(0));
-  log.dropOldest();
-  assertEquals([log.first, log.next, log.oldest], [1, 1, undefined]);
-  log.append(messageOf(1));
-  assertEquals(log.get(1)?.id, 1);
+  for (const drop of [(log: Log) => log.dropOldest(), (log: Log) => log.drop(0)]) {
+    const log = logOf(1);
+    assertEquals(drop(log)?.id, 0);
+    assertEquals([log.first, log.next, log.oldest, log.newest], [1, 1, undefined, undefined]);
+    log.append(messageOf(1));
+    assertEquals(log.get(1)?.id, 1);
+  }
 });
 
-Deno.test("Log.firstSince is the oldest retained message created at or after a time, or the end", () => {
-  const steps = fc.array(fc.record({ afterMs: fc.nat(3), drop: fc.boolean() }), { maxLength: 50 });
-  fc.assert(fc.property(steps, fc.nat(100), (steps, createdMs) => {
-    const log = new Log();
-    let nowMs = 0;
-    for (const { afterMs, drop } of steps) {
-      nowMs += afterMs;
-      log.append(messageOf(log.next, nowMs));
-      if (drop) log.dropOldest();
-    }
-    let expected = log.first;
-    while (expected < log.next && log.get(expected)!.createdMs < createdMs) expected++;
-    assertEquals(log.firstSince(createdMs), expected);
-  }));
+Deno.test("Log finds what is left of what was dropped from many segments, when more was appended", () => {
+  const log = logOf(3000);
+  for (let id = 0; id < 3000; id++) if (id % 50 !== 0) log.drop(id);
+  for (let id = 3000; id < 6000; id++) log.append(messageOf(id));
+  for (let id = 0; id < 6000; id += 50) assertEquals(log.get(id)?.id, id);
+  for (let id = 2901; id < 2950; id++) assertEquals([log.get(id), log.from(id)?.id], [undefined, 2950]);
+  assertEquals([log.countFrom(2900), log.countFrom(3000), log.firstOfLast(3001)], [3002, 3000, 2950]);
+});
+
+Deno.test("Log.drop of what is not retained does nothing", () => {
+  const log = logOf(3);
+  log.drop(1);
+  for (const id of [1, -1, 3, 0.5]) assertEquals(log.drop(id), undefined);
+  assertEquals([log.length, log.cuts], [2, 1]);
+});
+
+Deno.test("Log.cuts counts what was dropped that was not the oldest", () => {
+  const log = logOf(5);
+  log.dropOldest();
+  log.drop(1);
+  assertEquals(log.cuts, 0);
+  log.drop(4);
+  log.drop(3);
+  assertEquals(log.cuts, 2);
+  log.drop(2);
+  assertEquals([log.cuts, log.length], [2, 0]);
+});
+
+Deno.test("Log.lostBefore remembers no more holes than there are messages that follow one", () => {
+  const log = logOf(10_000);
+  for (let id = 1; id < 10_000; id++) if (id % 1000 !== 0) log.drop(id);
+  const following = [];
+  for (let id = 0; id <= 10_000; id++) if (log.lostBefore(id) > -Infinity) following.push(id);
+  assertEquals(following, [1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000]);
+  for (let left = log.length; left > 0; left--) log.dropOldest();
+  assertEquals(log.lostBefore(10_000), 0);
+  assertEquals(log.lostBefore(5000), -Infinity);
 });

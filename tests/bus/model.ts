@@ -17,6 +17,8 @@ export interface ModelMessage {
   readonly id: number;
   readonly payload: string;
   readonly createdMs: number;
+  /** `Infinity` if never. */
+  readonly expiresMs: number;
   /** What it counts as: its envelope and 128. */
   readonly bytes: number;
   lost?: "expired" | "dropped";
@@ -42,6 +44,8 @@ export interface ModelSubscription {
   readonly wanted: Map<ModelTopic, number>;
   /** Of several topics those that have something that it has not read, forgotten ones too. */
   readonly unread: Set<ModelTopic>;
+  /** Of those where what is next was gone already when it came there, when the message before was created. */
+  readonly beforeMs: Map<ModelTopic, number>;
   /** What it is to be told before anything else, and its cursor until then. */
   readonly missing: Gap[];
   readonly sinceCursor: string;
@@ -127,13 +131,13 @@ export class Model {
   }
 
   /** Publishes; returns the error code, or undefined. */
-  publish(name: string, payloads: readonly string[]): string | undefined {
+  publish(name: string, payloads: readonly string[], ttlMs: number = this.limits.ttlMs): string | undefined {
     const { discard, maxMessages, maxTopicBytes, maxMemoryBytes, maxPayloadBytes, maxTopics } = this.limits;
     const old = this.topics.get(name);
     if (old === undefined && this.topics.size >= maxTopics) return "too_many_topics";
     const topic = old ?? this.#newTopic(name);
     this.#expire(topic);
-    const messages = payloads.map((payload, i) => this.#message(topic, topic.all.length + i, payload));
+    const messages = payloads.map((payload, i) => this.#message(topic, topic.all.length + i, payload, ttlMs));
     if (payloads.some((payload) => new TextEncoder().encode(payload).length > maxPayloadBytes)) return "too_large";
     if (discard === "new") {
       const kept = unpulled(topic);
@@ -158,7 +162,9 @@ export class Model {
       topic.all.push(message);
       this.published++;
     }
-    this.#news.add(name);
+    // What nobody wants to hear of, nobody is told at the end of the turn.
+    const isAwaited = this.waits.some((wait) => isWaiting(wait) && wait.name === name);
+    if (isAwaited || this.readersOf(name).length > 0) this.#news.add(name);
     return undefined;
   }
 
@@ -169,8 +175,9 @@ export class Model {
     topic.usedMs = this.nowMs;
     this.#expire(topic);
     const gap = gapAt(topic, topic.queue);
-    const messages = within(unpulled(topic).slice(0, limit), maxBytes);
-    topic.queue = messages.at(-1) === undefined ? Math.max(topic.queue, firstOf(topic)) : messages.at(-1)!.id + 1;
+    const from = gap === undefined ? topic.queue : gap.to! + 1;
+    const messages = within(inARow(topic, from).slice(0, limit), maxBytes);
+    topic.queue = messages.at(-1) === undefined ? from : messages.at(-1)!.id + 1;
     this.pulled += messages.length;
     return { messages, gap };
   }
@@ -193,10 +200,11 @@ export class Model {
   browse(name: string, since: ModelSince, limit: number, maxBytes: number): ModelBatch & { next: string } | undefined {
     const topic = this.topics.get(name);
     if (topic === undefined) return undefined;
-    const { wanted, gap } = this.#startOf(topic, since);
-    const messages = within(retained(topic).filter(({ id }) => id >= wanted).slice(0, limit), maxBytes);
-    const next = messages.length > 0 ? messages.at(-1)!.id + 1 : Math.max(wanted, firstOf(topic));
-    return { messages, gap: gap ?? gapAt(topic, wanted), next: cursorAt(topic, next) };
+    const { wanted, gap = gapAt(topic, wanted) } = this.#startOf(topic, since);
+    const from = nextRetained(topic, wanted);
+    const messages = within(inARow(topic, from).slice(0, limit), maxBytes);
+    const next = messages.length > 0 ? messages.at(-1)!.id + 1 : from;
+    return { messages, gap, next: cursorAt(topic, next) };
   }
 
   /** Subscribes; returns the error code, or undefined. */
@@ -208,6 +216,7 @@ export class Model {
       stallMs,
       wanted: new Map(),
       unread: new Set(),
+      beforeMs: new Map(),
       missing: [],
       sinceCursor: this.#cursorOfSince(since),
       deleted: [],
@@ -398,7 +407,10 @@ export class Model {
     const reset: Gap = { topic: name, from: null, to: first === 0 ? null : first - 1, reason: "reset" };
     if (since === "latest") return { wanted: all.length };
     if (since === "earliest") return { wanted: first };
-    if ("last" in since) return { wanted: Math.max(first, all.length - since.last) };
+    if ("last" in since) {
+      const newest = retained(topic).filter((_, i, { length }) => i >= length - since.last);
+      return { wanted: newest[0]?.id ?? all.length };
+    }
     if ("next" in since) {
       const known = (since.epoch ?? epochOf(topic)) === epochOf(topic) && since.next <= all.length;
       return known ? { wanted: since.next } : { wanted: first, gap: reset };
@@ -407,9 +419,9 @@ export class Model {
     const start = wanted.find(({ lost }) => lost === undefined)?.id ?? all.length;
     const isReset = "createdMs" in since && this.#resetsSince(name, since.createdMs).length > 0;
     if (isReset && !several) return { wanted: start, gap: reset };
-    const lost = wanted.filter(({ lost }) => lost !== undefined);
+    const lost = wanted.filter(({ id }) => id < start);
     if (lost.length === 0) return { wanted: start };
-    return { wanted: start, gap: { topic: name, from: null, to: first - 1, reason: reasonOf(lost) } };
+    return { wanted: start, gap: { topic: name, from: null, to: start - 1, reason: reasonOf(lost) } };
   }
 
   #next(
@@ -437,9 +449,9 @@ export class Model {
     if (topic !== undefined) {
       this.#expire(topic);
       const gap = gapAt(topic, wantedOf(subscription, topic));
-      const [oldest] = retained(topic);
-      if (gap !== undefined && oldest !== undefined && lineBytes(oldest) > (limits.maxBytes ?? Infinity)) return "full";
       if (gap !== undefined) {
+        const after = topic.all[gap.to! + 1];
+        if (after !== undefined && lineBytes(after) > (limits.maxBytes ?? Infinity)) return "full";
         this.#moveTo(subscription, topic, gap.to! + 1);
         return { event: "gap", cursor: this.cursor(subscription), ...gap };
       }
@@ -464,10 +476,7 @@ export class Model {
       ...unread.filter((other) => other !== topic).map((other) => nextMsOf(subscription, other)),
     );
     const { maxMessages = 1000, maxBytes = Infinity } = limits;
-    const run = within(
-      retained(topic).filter(({ id }) => id >= wantedOf(subscription, topic)).slice(0, maxMessages),
-      64 * 1024,
-    );
+    const run = within(inARow(topic, wantedOf(subscription, topic)).slice(0, maxMessages), 64 * 1024);
     const messages: ModelMessage[] = [];
     let bytes = 0;
     for (const message of run) {
@@ -484,7 +493,9 @@ export class Model {
 
   #moveTo(subscription: ModelSubscription, topic: ModelTopic, wanted: number): void {
     subscription.wanted.set(topic, wanted);
+    subscription.beforeMs.delete(topic);
     if (wanted === topic.all.length) subscription.unread.delete(topic);
+    else if (topic.all[wanted]!.lost) subscription.beforeMs.set(topic, topic.all[wanted - 1]!.createdMs);
   }
 
   #newTopic(name: string): ModelTopic {
@@ -492,23 +503,22 @@ export class Model {
     return { name, createdMs, all: [], queue: 0, usedMs: this.nowMs };
   }
 
-  #message(topic: ModelTopic, id: number, payload: string): ModelMessage {
-    const { ttlMs } = this.limits;
+  #message(topic: ModelTopic, id: number, payload: string, ttlMs: number): ModelMessage {
+    const ttl = this.limits.ttlMs * 1_000_000;
+    const expiresMs = ttlMs === 0 ? Infinity : this.nowMs + ttlMs;
     const envelope = JSON.stringify({
       id,
-      topic: { name: topic.name, ttl: ttlMs * 1_000_000, seq: id + 1, created: new Date(topic.createdMs) },
+      topic: { name: topic.name, ttl, seq: id + 1, created: new Date(topic.createdMs) },
       payload: new TextEncoder().encode(payload).toBase64(),
-      expires: ttlMs === 0 ? "0001-01-01T00:00:00Z" : new Date(this.nowMs + ttlMs),
+      expires: ttlMs === 0 ? "0001-01-01T00:00:00Z" : new Date(expiresMs),
       created: new Date(this.nowMs),
     });
-    return { id, payload, createdMs: this.nowMs, bytes: new TextEncoder().encode(envelope).length + 128 };
+    return { id, payload, createdMs: this.nowMs, expiresMs, bytes: new TextEncoder().encode(envelope).length + 128 };
   }
 
   #expire(topic: ModelTopic): void {
-    const { ttlMs } = this.limits;
-    if (ttlMs === 0) return;
     for (const message of retained(topic)) {
-      if (message.createdMs + ttlMs > this.nowMs) break;
+      if (message.expiresMs > this.nowMs) continue;
       message.lost = "expired";
       topic.usedMs = this.nowMs;
       this.expired++;
@@ -550,6 +560,13 @@ export function retained({ all }: ModelTopic): ModelMessage[] {
   return all.filter(({ lost }) => lost === undefined);
 }
 
+/** The messages from an id on, up to the first one that is gone. */
+function inARow(topic: ModelTopic, from: number): ModelMessage[] {
+  const messages = topic.all.slice(from);
+  const end = messages.findIndex(({ lost }) => lost !== undefined);
+  return end === -1 ? messages : messages.slice(0, end);
+}
+
 /** Those of them that the queue has not handed out. */
 export function unpulled(topic: ModelTopic): ModelMessage[] {
   return retained(topic).filter(({ id }) => id >= topic.queue);
@@ -568,7 +585,9 @@ export function isWaiting({ answer }: ModelWait): boolean {
 /** What messages count as. */
 export const sum = (messages: readonly ModelMessage[]): number => messages.reduce((sum, { bytes }) => sum + bytes, 0);
 
-const firstOf = (topic: ModelTopic) => retained(topic)[0]?.id ?? topic.all.length;
+const nextRetained = (topic: ModelTopic, from: number) =>
+  retained(topic).find(({ id }) => id >= from)?.id ?? topic.all.length;
+const firstOf = (topic: ModelTopic) => nextRetained(topic, 0);
 const epochOf = (topic: ModelTopic) => topic.createdMs.toString(36);
 const cursorAt = (topic: ModelTopic, next: number) => `${next}@${epochOf(topic)}`;
 const timeCursor = (createdMs: number) => `T${createdMs.toString(36)}`;
@@ -576,15 +595,15 @@ const wantedOf = ({ wanted }: ModelSubscription, topic: ModelTopic) => wanted.ge
 const lineBytes = ({ bytes }: ModelMessage) => bytes - 128 + 1;
 const reasonOf = (lost: readonly ModelMessage[]) => lost.some(({ lost }) => lost === "dropped") ? "dropped" : "expired";
 
-/** When the next message was created that a subscription wants of a topic, lost or not. */
+/** When the next message was created that a subscription wants of a topic, lost or not; or a time before that. */
 function nextMsOf(subscription: ModelSubscription, topic: ModelTopic): number {
-  return topic.all[wantedOf(subscription, topic)]!.createdMs;
+  return subscription.beforeMs.get(topic) ?? topic.all[wantedOf(subscription, topic)]!.createdMs;
 }
 
 function gapAt(topic: ModelTopic, wanted: number): Gap | undefined {
-  const lost = topic.all.slice(wanted).filter(({ lost }) => lost !== undefined);
-  if (lost.length === 0) return undefined;
-  return { topic: topic.name, from: wanted, to: lost.at(-1)!.id, reason: reasonOf(lost) };
+  const end = nextRetained(topic, wanted);
+  if (end === wanted) return undefined;
+  return { topic: topic.name, from: wanted, to: end - 1, reason: reasonOf(topic.all.slice(wanted, end)) };
 }
 
 /** The first of messages, as far as they fit; one in any case. */

@@ -139,6 +139,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
     nacked: 0,
     redelivered: 0,
     dead: 0,
+    redriven: 0,
     delivered,
     expired,
     dropped,
@@ -167,6 +168,7 @@ const payload = fc.oneof(
   { weight: 8, arbitrary: fc.string({ maxLength: 20 }) },
   { weight: 1, arbitrary: fc.nat(700).map((length) => "x".repeat(length)) },
 );
+const ttlMs = fc.constantFrom(undefined, undefined, 0, 150, 700, 2500);
 /** Where to begin; epochs and times are relative to what is there. */
 const since = fc.oneof(
   fc.constantFrom("latest" as const, "earliest" as const),
@@ -188,23 +190,23 @@ function absolute(since: RelativeSince, name: string, { bus, clock }: Subject): 
   return { next, epoch: epoch === "another" ? "another" : topic?.cursor.split("@")[1] };
 }
 
-const put = fc.record({ name, payload }).map(({ name, payload }) =>
-  stepOf(`put ${name} ${payload.length}`, async (model, { bus }) => {
+const put = fc.record({ name, payload, ttlMs }).map(({ name, payload, ttlMs }) =>
+  stepOf(`put ${name} ${payload.length} for ${ttlMs} ms`, async (model, { bus }) => {
     const before = model.topics.get(name)?.all.length ?? 0;
-    const code = await codeOfAny(() => assertEquals(bus.put(name, payload).id, before));
-    assertEquals(code, model.publish(name, [payload]));
+    const code = await codeOfAny(() => assertEquals(bus.put(name, payload, { ttlMs }).id, before));
+    assertEquals(code, model.publish(name, [payload], ttlMs));
   })
 );
 
-const publish = fc.record({ name, payloads: fc.array(payload, { minLength: 1, maxLength: 5 }) }).map(
-  ({ name, payloads }) =>
-    stepOf(`publish ${name} ${payloads.map(({ length }) => length)}`, async (model, { bus }) => {
+const publish = fc.record({ name, payloads: fc.array(payload, { minLength: 1, maxLength: 5 }), ttlMs }).map(
+  ({ name, payloads, ttlMs }) =>
+    stepOf(`publish ${name} ${payloads.map(({ length }) => length)} for ${ttlMs} ms`, async (model, { bus }) => {
       const before = model.topics.get(name)?.all.length ?? 0;
       const code = await codeOfAny(async () => {
-        const { id, count } = await bus.publish(name, payloads);
+        const { id, count } = await bus.publish(name, payloads, { ttlMs });
         assertEquals([id, count], [before, payloads.length]);
       });
-      assertEquals(code, model.publish(name, payloads));
+      assertEquals(code, model.publish(name, payloads, ttlMs));
     }),
 );
 

@@ -98,6 +98,29 @@ Deno.test("Subscription.read gives at most 1000 messages, and 64 KiB, at once", 
   assertEquals([runOf(large), runOf(large), runOf(large)].map(idsOf), [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]);
 });
 
+Deno.test("Subscription.read gives a run that ends before what is gone, and shares it", () => {
+  const { bus, clock } = setUp();
+  const [first, second, alone] = [bus.subscribe("foo"), bus.subscribe("foo"), bus.subscribe("foo")];
+  for (const ttlMs of [0, 0, 10, 0]) bus.put("foo", "hi", { ttlMs });
+  clock.tick(10);
+  const run = runOf(first);
+  assertEquals(idsOf(run), [0, 1]);
+  bus.put("foo", "hi");
+  assertStrictEquals(runOf(second), run);
+  assertEquals([runOf(alone, { maxMessages: 5 }), runOf(first), runOf(second)].map(idsOf), [[0, 1], [3, 4], [3, 4]]);
+});
+
+Deno.test("Subscription.read gives no run with what has gone since it was made, and again one that it shares", () => {
+  const { bus, clock } = setUp();
+  const [first, second, third] = [bus.subscribe("foo"), bus.subscribe("foo"), bus.subscribe("foo")];
+  for (const ttlMs of [0, 10, 0]) bus.put("foo", "hi", { ttlMs });
+  assertEquals(idsOf(runOf(first)), [0, 1, 2]);
+  clock.stall(10);
+  const run = runOf(second);
+  assertEquals(idsOf(run), [0]);
+  assertStrictEquals(runOf(third), run);
+});
+
 Deno.test("Subscription.read gives a message larger than any run alone", () => {
   const { bus } = setUp();
   const subscription = bus.subscribe("foo");

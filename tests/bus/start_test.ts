@@ -1,4 +1,5 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
+import { MAX_GONE_TOPICS } from "../../lib/bus/gone_topics.ts";
 import { parseSince, type Since } from "../../lib/wire/since.ts";
 import { assertEquals } from "../deps.ts";
 import { deliveriesOf } from "./deliveries.ts";
@@ -59,6 +60,96 @@ Deno.test("MessageBus.subscribe since last:n gives the newest n, and all if ther
   assertEquals(given({ last: 2 }), ["foo 3", "foo 4", "caught-up"]);
   assertEquals(given({ last: 0 }), ["caught-up"]);
   assertEquals(given({ last: 100 }), ["foo 2", "foo 3", "foo 4", "caught-up"]);
+});
+
+/** The same, when the messages 1 and 3 have expired. */
+function setUpHoles(options: BusOptions = {}) {
+  const clock = new TestClock();
+  const startedMs = clock.now();
+  const bus = new MessageBus({ clock, ttlMs: 0, ...options });
+  for (const ttlMs of [0, 5000, 0, 5000, 0]) {
+    bus.put("foo", "hi", { ttlMs });
+    clock.tick(1000);
+  }
+  clock.tick(5000);
+  const given = (since: Since, topics = "foo") => deliveriesOf(bus.subscribe(topics, { since }));
+  return { clock, bus, startedMs, given };
+}
+
+const ALL_WITH_HOLES = ["foo 0", "gap foo 1-1 expired", "foo 2", "gap foo 3-3 expired", "foo 4", "caught-up"];
+
+Deno.test("MessageBus.subscribe since earliest tells the holes behind the oldest message", () => {
+  for (const topics of ["foo", "*"]) assertEquals(setUpHoles().given("earliest", topics), ALL_WITH_HOLES);
+});
+
+Deno.test("MessageBus.subscribe since a position in a hole tells the rest of it", () => {
+  const { given } = setUpHoles();
+  assertEquals(given({ next: 1 }), ALL_WITH_HOLES.slice(1));
+  assertEquals(given({ next: 2 }), ALL_WITH_HOLES.slice(2));
+  assertEquals(given({ next: 3 }), ALL_WITH_HOLES.slice(3));
+});
+
+Deno.test("MessageBus.subscribe since last:n gives the newest n that are retained, holes between them or not", () => {
+  for (const topics of ["foo", "*"]) {
+    const { given } = setUpHoles();
+    assertEquals(given({ last: 1 }, topics), ["foo 4", "caught-up"]);
+    assertEquals(given({ last: 2 }, topics), ALL_WITH_HOLES.slice(2));
+    assertEquals(given({ last: 3 }, topics), ALL_WITH_HOLES);
+    assertEquals(given({ last: 100 }, topics), ALL_WITH_HOLES);
+  }
+});
+
+Deno.test("MessageBus.subscribe since a time tells of what is gone there, and of holes behind it in their places", () => {
+  const { given, startedMs } = setUpHoles();
+  for (const topics of ["foo", "*"]) {
+    for (const sinceOf of [(createdMs: number) => ({ createdMs }), (fromMs: number) => ({ fromMs })]) {
+      const given2 = (afterMs: number) => given(sinceOf(startedMs + afterMs), topics);
+      assertEquals(given2(0), ALL_WITH_HOLES);
+      for (const ms of [1, 1000]) assertEquals(given2(ms), ["gap foo null-1 expired", ...ALL_WITH_HOLES.slice(2)]);
+      for (const ms of [1001, 2000]) assertEquals(given2(ms), ALL_WITH_HOLES.slice(2));
+      for (const ms of [2001, 3000]) assertEquals(given2(ms), ["gap foo null-3 expired", "foo 4", "caught-up"]);
+      for (const ms of [3001, 4000]) assertEquals(given2(ms), ["foo 4", "caught-up"]);
+      assertEquals(given2(4001), ["caught-up"]);
+    }
+  }
+});
+
+Deno.test("MessageBus.subscribe since a time tells of what is gone at the end, though older messages are retained", () => {
+  const { bus, clock, startedMs, given } = setUpHoles();
+  bus.put("foo", "hi", { ttlMs: 10 });
+  const { cursor } = bus.subscribe("*", { since: "latest" });
+  clock.tick(10);
+  for (const topics of ["foo", "*"]) {
+    for (const afterMs of [4001, 10_000]) {
+      assertEquals(given({ createdMs: startedMs + afterMs }, topics), ["gap foo null-5 expired", "caught-up"]);
+    }
+    assertEquals(given({ createdMs: startedMs + 10_001 }, topics), ["caught-up"]);
+    assertEquals(given(parseSince(cursor, 0)!, topics), ["gap foo null-5 expired", "caught-up"]);
+  }
+});
+
+Deno.test("MessageBus.subscribe since a time tells dropped only of what a limit dropped, and not of a hole behind it", () => {
+  const { startedMs, given } = setUpHoles({ maxMessages: 4 });
+  assertEquals(given({ createdMs: startedMs })[0], "gap foo null-1 dropped");
+  assertEquals(given({ createdMs: startedMs + 1 })[0], "gap foo null-1 expired");
+  assertEquals(given({ createdMs: startedMs + 2500 })[0], "gap foo null-3 expired");
+});
+
+Deno.test("MessageBus.subscribe since a time of which too many topics are gone names what this one has lost there", async () => {
+  const { bus, startedMs, given } = setUpHoles();
+  for (let i = 0; i <= MAX_GONE_TOPICS; i++) {
+    bus.put(`gone ${i}`, "hi");
+    await bus.delete(`gone ${i}`);
+  }
+  const reset = (afterMs: number) => given({ createdMs: startedMs + afterMs }).slice(0, 2);
+  assertEquals(reset(3000), ["gap foo null-3 reset", "foo 4"]);
+  assertEquals(reset(2000), ["gap foo null-null reset", "foo 2"]);
+});
+
+Deno.test("MessageBus.subscribe after a reset names what is gone before the oldest message, and tells the holes behind it", () => {
+  const { given, startedMs } = setUpHoles();
+  assertEquals(given({ next: 9 }), ["gap foo null-null reset", ...ALL_WITH_HOLES]);
+  assertEquals(given({ createdMs: startedMs - 1 }), ["gap foo null-null reset", ...ALL_WITH_HOLES]);
 });
 
 Deno.test("MessageBus.subscribe since a time gives what was created then or later", () => {

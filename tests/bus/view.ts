@@ -285,19 +285,19 @@ export class Reader {
     const reset = this.#reset(connection, name, life);
     let wanted = first;
     if (since === "latest") wanted = messages.length;
-    else if (since !== "earliest" && "last" in since) wanted = Math.max(first, messages.length - since.last);
+    else if (since !== "earliest" && "last" in since) wanted = firstOfLast(life, since.last);
     else if (since !== "earliest" && "next" in since) {
       if ((since.epoch ?? epoch) !== epoch || since.next > messages.length) missing.push(reset);
       else wanted = since.next;
     } else if (since !== "earliest") {
       const ms = "fromMs" in since ? since.fromMs : since.createdMs;
-      const lost = messages.filter(({ createdMs, lost }) => lost !== undefined && createdMs >= ms);
+      wanted = messages.find(({ createdMs, lost }) => lost === undefined && createdMs >= ms)?.id ?? messages.length;
+      const lost = messages.slice(0, wanted).filter(({ createdMs }) => createdMs >= ms);
       if ("createdMs" in since && !subscription.several && this.#witness.goneMs(name) >= ms) missing.push(reset);
       else if (lost.length > 0) {
-        const gap: Gap = { topic: name, from: null, to: first - 1, reason: reasonOf(lost) };
-        missing.push({ gap, covers: (of, id) => of === epoch && id < first });
+        const gap: Gap = { topic: name, from: null, to: wanted - 1, reason: reasonOf(lost) };
+        missing.push({ gap, covers: (of, id) => of === epoch && lost.some((message) => message.id === id) });
       }
-      wanted = messages.find(({ createdMs, lost }) => lost === undefined && createdMs >= ms)?.id ?? messages.length;
     }
     next.set(epoch, wanted);
     for (const { id, lost } of messages) if (id >= wanted && lost === undefined) replay.add(`${epoch} ${id}`);
@@ -354,10 +354,13 @@ export class Reader {
     if (reason === "reset") return this.#judgeReset(cursor, gap);
     const life = this.#lives().find((life) => {
       return life.name === topic && life.ended !== "deleted" && (next.get(life.epoch) ?? 0) === from &&
-        firstOf(life) > from;
+        nextRetained(life, from) > from;
     });
     assert(life !== undefined, `nothing is missing in ${topic} from ${from} on`);
-    assertEquals({ to, reason }, { to: firstOf(life) - 1, reason: reasonOf(life.messages.slice(from!, to! + 1)) });
+    assertEquals({ to, reason }, {
+      to: nextRetained(life, from!) - 1,
+      reason: reasonOf(life.messages.slice(from!, to! + 1)),
+    });
     next.set(life.epoch, to! + 1);
     items.push({ cursor, covers: (of, id) => of === life.epoch && from! <= id && id <= to! });
   }
@@ -405,8 +408,17 @@ export class Reader {
   }
 }
 
-function firstOf({ messages }: Life): number {
-  return messages.find(({ lost }) => lost === undefined)?.id ?? messages.length;
+function nextRetained({ messages }: Life, from: number): number {
+  return messages.find(({ id, lost }) => id >= from && lost === undefined)?.id ?? messages.length;
+}
+
+function firstOf(life: Life): number {
+  return nextRetained(life, 0);
+}
+
+function firstOfLast({ messages }: Life, count: number): number {
+  const retained = messages.filter(({ lost }) => lost === undefined);
+  return retained.slice(Math.max(retained.length - count, 0))[0]?.id ?? messages.length;
 }
 
 function reasonOf(lost: readonly Shown[]): "dropped" | "expired" {

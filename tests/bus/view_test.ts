@@ -30,7 +30,12 @@ const at = fc.nat(READERS - 1);
 const step = fc.oneof(
   {
     weight: 6,
-    arbitrary: fc.record({ do: fc.constant("publish" as const), topic, count: fc.integer({ min: 1, max: 3 }) }),
+    arbitrary: fc.record({
+      do: fc.constant("publish" as const),
+      topic,
+      count: fc.integer({ min: 1, max: 3 }),
+      ttlMs: fc.constantFrom(undefined, undefined, 0, 4, 40, 200, 1000),
+    }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.constantFrom(1, 5, 40, 110, 400) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("flush" as const) }) },
@@ -92,8 +97,10 @@ class Scene {
   }
 
   async #do(step: Step): Promise<void> {
-    if (step.do === "publish") this.#hope(this.#bus.publish(step.topic, Array<string>(step.count).fill("hi")));
-    else if (step.do === "tick") this.#clock.tick(step.ms);
+    if (step.do === "publish") {
+      const { topic, count, ttlMs } = step;
+      this.#hope(this.#bus.publish(topic, Array<string>(count).fill("hi"), { ttlMs }));
+    } else if (step.do === "tick") this.#clock.tick(step.ms);
     else if (step.do === "flush") this.#clock.flush();
     else if (step.do === "answer") this.#answer(step.nth);
     else if (step.do === "pull") this.#hope(this.#bus.pull(step.topic));

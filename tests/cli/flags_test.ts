@@ -1,4 +1,4 @@
-import { readCommandLine, suggestion, type Switch, type ValueFlag } from "../../lib/cli/flags.ts";
+import { type ListFlag, readCommandLine, suggestion, type Switch, type ValueFlag } from "../../lib/cli/flags.ts";
 import { BusError } from "../../lib/errors.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../deps.ts";
 
@@ -74,4 +74,18 @@ Deno.test("readCommandLine refuses unknown flags, missing values, and values giv
 Deno.test("suggestion finds what was probably meant, and nothing for what is far off", () => {
   assertEquals(suggestion("tpoics", ["pub", "topics"]), "topics");
   assertEquals(suggestion("xyzzy", ["pub", "topics"]), undefined);
+});
+
+Deno.test("readCommandLine collects a flag that may be given several times, and reads each", () => {
+  const many = { short: "m", value: "X", help: "", many: true, initial: [], wanted: "digits" } as const;
+  const flags = {
+    numbers: { ...many, read: (text) => /^\d+$/.test(text) ? Number(text) : undefined } satisfies ListFlag<number>,
+  };
+  const numbers = (...args: string[]) =>
+    readCommandLine(args, flags, { help: "help", env: () => undefined }).values.numbers;
+  assertEquals(numbers(), []);
+  assertEquals(numbers("--numbers", "1", "-m", "2", "--numbers=3"), [1, 2, 3]);
+  const fault = (...args: string[]) => assertThrows(() => numbers(...args), BusError).message;
+  assertEquals(fault("-m", "1", "-m", "x"), 'Bad --numbers "x": not digits; see help');
+  assertEquals(fault("-m", "1", "-m"), "Bad --numbers: it needs a value, digits; see help");
 });

@@ -24,7 +24,7 @@ function terminalIo(onSay: (line: string) => void): { readonly io: Io; readonly 
     explain() {},
     terminal: { columns: 80, draw() {} },
     env: () => undefined,
-    listenForInterrupt: () => ({ signal: interruption.signal, [Symbol.dispose]() {} }),
+    listenForInterrupt: () => ({ signal: interruption.signal, exitCode: undefined, [Symbol.dispose]() {} }),
   };
   return { io, interruption };
 }

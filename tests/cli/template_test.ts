@@ -18,11 +18,24 @@ Deno.test("parseTemplate fills in every field", () => {
   assertEquals(
     template.fill(hi),
     `id=7|topic=orders/ü|payload=hi|base64=aGk=|size=2|created=2026-11-23T12:00:00.005Z|` +
-      `expires=2026-11-23T12:01:00.005Z|cursor=8@${topic.epoch}|seq=8|epoch=${topic.epoch}|json=${
-        encodeEnvelope(hi)
-      }\n`,
+      `expires=2026-11-23T12:01:00.005Z|cursor=8@${topic.epoch}|seq=8|epoch=${topic.epoch}|` +
+      `key=|type=|headers={}|lease=|attempt=|json=${encodeEnvelope(hi)}\n`,
   );
   assertEquals(parseTemplate("{expires}").fill(message("hi", 0)), "0001-01-01T00:00:00Z\n");
+});
+
+Deno.test("parseTemplate fills in what the publisher said of a message, and its lease", () => {
+  const { createdMs, payload } = message("hi");
+  const attributes = { contentType: "text/plain", headers: { trace: "1\u202e2", "msgbus-dead-id": "3" }, key: "ü" };
+  const told = new Message(topic, { id: 7, payload, createdMs, attributes, handout: { attempt: 2, lease: "abc" } });
+  assertEquals(
+    parseTemplate("{type} {key} {lease} {attempt} {headers}").fill(told),
+    'text/plain ü abc 2 {"trace":"1\\u202e2","msgbus-dead-id":"3"}\n',
+  );
+  assertEquals(
+    parseTemplate("{header:Trace} {header:msgbus-dead-id} {header:none}.").fill(told),
+    "1\\u202e2 3 .\n",
+  );
 });
 
 Deno.test("parseTemplate takes braces and escapes for what they are", () => {
@@ -53,7 +66,7 @@ Deno.test("parseTemplate says what is wrong, and which fields there are", () => 
     assertEquals(error.code, "bad_option");
     return error.message;
   };
-  const fields = Object.keys(FIELDS).map((name) => `{${name}}`).join(", ");
+  const fields = [...Object.keys(FIELDS), "header:…"].map((name) => `{${name}}`).join(", ");
   assertEquals(fault("{id} {paylod}"), `unknown field "paylod", not one of ${fields}`);
   assertEquals(fault("{}"), `unknown field "", not one of ${fields}`);
   assertEquals(fault("{constructor}"), `unknown field "constructor", not one of ${fields}`);
