@@ -19,6 +19,7 @@ export type {
   Batch,
   BrowseOptions,
   BrowseWaitingOptions,
+  BusRequestOptions,
   BusTotals,
   GroupStats,
   NackOptions,
@@ -28,7 +29,11 @@ export type {
   PullOptions,
   Receipt,
   Reply,
+  ReplyOptions,
+  RequestOutcome,
   ScheduledMessage,
+  ScheduleOptions,
+  ScheduleReceipt,
   Settlement,
   TakeOptions,
   TopicStats,
@@ -39,7 +44,15 @@ export { DEFAULT_LIMITS, type Discard, type Limits, MESSAGE_OVERHEAD_BYTES } fro
 export type { Delivery, ReadLimits } from "./bus/feed.ts";
 export { combineObservers, type DropReason, type Observer } from "./bus/observer.ts";
 export type { Run } from "./bus/run.ts";
-export type { Append, Durability, GroupChange, Store, UnackedMessage } from "./bus/store.ts";
+export type {
+  Append,
+  DelayedMessage,
+  Durability,
+  GroupChange,
+  Idempotency,
+  Store,
+  UnackedMessage,
+} from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
 export { Client, type ClientOptions } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
@@ -51,8 +64,8 @@ export type {
   ClientRequestOptions,
   ClientScheduledMessage,
   ClientScheduleOptions,
+  ClientScheduleReceipt,
   PublishReceipt,
-  ScheduleReceipt,
 } from "./client/publishing.ts";
 export type { ClientBrowseOptions, ClientPullBatchOptions, ClientPullOptions } from "./client/reading.ts";
 export type { Fetch, RequestOptions } from "./client/requests.ts";

@@ -20,8 +20,8 @@ import type {
   ClientRequestOptions,
   ClientScheduledMessage,
   ClientScheduleOptions,
+  ClientScheduleReceipt,
   PublishReceipt,
-  ScheduleReceipt,
 } from "./publishing.ts";
 import {
   assertSince,
@@ -111,7 +111,7 @@ export class Client {
     topic: string,
     payload: string | Uint8Array,
     options: ClientScheduleOptions,
-  ): Promise<ScheduleReceipt> {
+  ): Promise<ClientScheduleReceipt> {
     return await publishing.schedule(this.#requests, topic, payload, options);
   }
 
@@ -121,7 +121,7 @@ export class Client {
   }
 
   /**
-   * Cancels a message that is to be published later, by its {@linkcode ScheduleReceipt.token}. Resolves to whether there
+   * Cancels a message that is to be published later, by its {@linkcode ClientScheduleReceipt.token}. Resolves to whether there
    * was one.
    */
   async cancel(topic: string, token: string, options: RequestOptions = {}): Promise<boolean> {
