@@ -227,6 +227,8 @@ export interface BusTotals {
   readonly redelivered: number;
   /** Messages that became dead letters. */
   readonly dead: number;
+  /** Dead letters published to their topics again. */
+  readonly redriven: number;
   /** Messages taken by subscriptions; one that two take counts twice. */
   readonly delivered: number;
   /** Messages whose time to live passed. */
@@ -256,6 +258,20 @@ export interface NackOptions {
   readonly reason?: string;
   /** Whether the attempt counts. Default: it does. */
   readonly count?: boolean;
+}
+
+/** Which dead letters to publish again. */
+export interface RedriveOptions {
+  /** Only those of this group; `""` is the queue. Default: those of all groups. */
+  readonly group?: string | undefined;
+}
+
+/** What became of dead letters. */
+export interface Redriven {
+  /** How many were published to the topic they came from. */
+  readonly redriven: number;
+  /** How many were to be and are dead letters still, because the topic took no more. */
+  readonly remaining: number;
 }
 
 /** A group of a topic as it is now; the queue is the group `""`. */

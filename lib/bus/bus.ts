@@ -26,6 +26,8 @@ import {
   type PullBatchOptions,
   type PullOptions,
   type Receipt,
+  type Redriven,
+  type RedriveOptions,
   type ReplyOptions,
   type RequestOutcome,
   type ScheduledMessage,
@@ -187,7 +189,7 @@ export class MessageBus implements AsyncDisposable {
       publishDue: (topic) => delayed.publishDue(topic),
     });
     this.#requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
-    const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake });
+    const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake, topics, retention });
     this.#settle = settle;
     const settledMs = () => intake.settledMs();
     this.#subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
@@ -391,6 +393,17 @@ export class MessageBus implements AsyncDisposable {
   }
 
   /**
+   * Publishes dead letters to the topic they came from, oldest first, as new messages that everybody sees; they leave the
+   * topic of dead letters. Resolves to `undefined` if there is neither that nor the topic.
+   *
+   * @throws {BusError} as {@linkcode MessageBus.publish}, if not even the first can be published.
+   */
+  redrive(topic: string, { group }: RedriveOptions = {}): Promise<Redriven | undefined> {
+    this.#assertOpen();
+    return this.#deadLetters.redrive(topic, group);
+  }
+
+  /**
    * Shows retained messages of a topic and takes nothing; `undefined` if the topic doesn't exist.
    *
    * @throws {BusError} `bad_topic`, `not_nfc`, `bad_cursor`, `already_closed`.
@@ -495,6 +508,7 @@ export class MessageBus implements AsyncDisposable {
       nacked: this.#leases.nacked,
       redelivered: this.#queues.redelivered,
       dead: this.#deadLetters.moved,
+      redriven: this.#deadLetters.redriven,
       delivered: this.#subscriptions.delivered,
     };
   }

@@ -7,15 +7,20 @@
 
 import { withServerHeaders } from "../attributes.ts";
 import type { Message } from "../message.ts";
-import { isTopicName } from "../topic_name.ts";
+import { canonicalTopicName, isTopicName } from "../topic_name.ts";
+import type { Redriven } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Item } from "./group.ts";
 import type { Intake } from "./intake.ts";
+import type { Retention } from "./retention.ts";
+import type { TopicTable } from "./topic_table.ts";
 
 /** What {@linkcode DeadLetters} work with. */
 export interface DeadLettersParts {
   readonly clock: Clock;
   readonly intake: Intake;
+  readonly topics: TopicTable;
+  readonly retention: Retention;
 }
 
 interface Grave {
@@ -46,6 +51,9 @@ export class DeadLetters {
   #graves: Grave[] = [];
   #armed = false;
   #moved = 0;
+  #redriven = 0;
+  /** Those that are being published to their topics again. */
+  readonly #leaving = new Set<Message>();
 
   /** Makes one that has moved none. */
   constructor(parts: DeadLettersParts) {
@@ -55,6 +63,44 @@ export class DeadLetters {
   /** How many were moved. */
   get moved(): number {
     return this.#moved;
+  }
+
+  /** How many were published to their topics again. */
+  get redriven(): number {
+    return this.#redriven;
+  }
+
+  /** See `MessageBus.redrive`. */
+  async redrive(name: string, group: string | undefined): Promise<Redriven | undefined> {
+    const { topics, retention, clock, intake } = this.#parts;
+    const origin = canonicalTopicName(name);
+    const dead = topics.get(deadTopicOf(origin) ?? "");
+    if (dead === undefined) return topics.get(origin) === undefined ? undefined : { redriven: 0, remaining: 0 };
+    retention.expire(dead, clock.now());
+    const letters: Message[] = [];
+    for (let letter = dead.log.oldest; letter !== undefined; letter = dead.log.from(letter.seq)) {
+      if (comesFrom(letter, origin, group)) letters.push(letter);
+    }
+    let redriven = 0;
+    for (const letter of letters) {
+      // Somebody else may be at it, and with a store that takes its time it may be gone meanwhile.
+      if (this.#leaving.has(letter) || dead.deleted || dead.log.get(letter.id) === undefined) continue;
+      this.#leaving.add(letter);
+      try {
+        const answer = intake.appendAgain(origin, letter);
+        if (answer !== undefined) await answer;
+      } catch (error) {
+        // What was published is.
+        if (redriven === 0) throw error;
+        break;
+      } finally {
+        this.#leaving.delete(letter);
+      }
+      retention.takeOut(dead, letter.id, clock.now());
+      this.#redriven++;
+      redriven++;
+    }
+    return { redriven, remaining: letters.filter(({ id }) => dead.log.get(id) !== undefined).length };
   }
 
   /** Moves a message soon: its topic is in the middle of something. */
@@ -104,6 +150,10 @@ export class DeadLetters {
     if (answer === undefined) finish();
     else answer.then(finish, retry);
   }
+}
+
+function comesFrom({ headers }: Message, topic: string, group: string | undefined): boolean {
+  return headers["msgbus-dead-topic"] === topic && (group === undefined || headers["msgbus-dead-group"] === group);
 }
 
 function storyOf({ group, id, attempt, reason }: Item, { topic, createdMs }: Message): Record<string, string> {

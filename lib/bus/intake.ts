@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assertKey, attributesOf } from "../attributes.ts";
+import { assertKey, attributesOf, withoutServerHeaders } from "../attributes.ts";
 import { BusError, quote } from "../errors.ts";
 import { type Attributes, formatCursor, Message, type Position } from "../message.ts";
 import { NO_OPTIONS, type PublishOptions, type Receipt } from "./answers.ts";
@@ -168,6 +168,20 @@ export class Intake {
   }
 
   /**
+   * Publishes a dead letter to the topic it came from; settles when that is done.
+   *
+   * @throws {BusError} as {@linkcode Intake.publish}, and `overloaded` while the topic is being deleted.
+   */
+  appendAgain(name: string, letter: Message): void | Promise<void> {
+    const topic = this.#parts.topics.admit(name);
+    assertNotRemoved(topic);
+    this.#parts.publishDue(topic);
+    const attributes = withoutServerHeaders(letter.attributes);
+    const drops = { topic: letter.topic, id: letter.id };
+    return this.#append(topic, { ...this.#prepare(topic, [letter.payload], { ...NOTHING, attributes }), drops });
+  }
+
+  /**
    * Appends a message to a topic that only the server publishes to, made if need be; settles when that is done.
    *
    * @throws {BusError} as {@linkcode Intake.publish}, and `overloaded` while such a topic is being deleted.
@@ -175,9 +189,7 @@ export class Intake {
   appendReserved(name: string, { topicTtlMs, payload, attributes, settles }: ReservedAppend): void | Promise<void> {
     const { topics } = this.#parts;
     const topic = topics.admitReserved(name, topicTtlMs);
-    if (topic.removal !== undefined) {
-      throw new BusError("overloaded", `Cannot publish to ${quote(name)}: being deleted`);
-    }
+    assertNotRemoved(topic);
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, attributes }), settles };
     return this.#append(topic, append);
   }
@@ -288,6 +300,12 @@ export function wantedOf(options: PublishOptions): Wanted {
   if (ttlMs !== undefined) assertTtl(ttlMs);
   if (idempotencyKey !== undefined) assertKey("idempotency key", idempotencyKey);
   return { ttlMs, attributes: attributesOf(options), ifMatch, idempotencyKey };
+}
+
+/** The store must not be asked to append to what it is removing. */
+function assertNotRemoved({ info, removal }: Topic): void {
+  if (removal === undefined) return;
+  throw new BusError("overloaded", `Cannot publish to ${quote(info.name)}: it is being deleted`);
 }
 
 /** Checks that a publish that is only wanted at a position comes there. */

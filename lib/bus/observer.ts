@@ -8,8 +8,8 @@ import type { Gap } from "../event.ts";
 import type { Message } from "../message.ts";
 import type { EndReason, Subscription } from "./subscription.ts";
 
-/** Why a message left its log. */
-export type DropReason = "expired" | "limit";
+/** Why a message left its log; `redriven`: a dead letter was published to its topic again. */
+export type DropReason = "expired" | "limit" | "redriven";
 
 /** Watches a bus. Called in the middle of its work: be quick, don't throw, don't call the bus. */
 export interface Observer {

@@ -175,6 +175,13 @@ export class Retention {
     this.#rank(topic);
   }
 
+  /** Takes a dead letter that was published to its topic again out of its log, if it is still there. */
+  takeOut(topic: Topic, id: number, nowMs: number): void {
+    if (topic.deleted || topic.log.get(id) === undefined) return;
+    this.#drop(topic, id, "redriven", nowMs);
+    this.#rank(topic);
+  }
+
   /** Makes room for one more message of so many bytes; for none if that are 0. */
   #makeRoom(topic: Topic, bytes: number, nowMs: number): void {
     const { maxMessages, maxTopicBytes, maxMemoryBytes } = this.#limits;
@@ -201,7 +208,7 @@ export class Retention {
     this.#doneBytes += topic.doneBytes - doneBefore;
     this.#messages--;
     if (reason === "expired") this.#expired++;
-    else this.#dropped++;
+    else if (reason === "limit") this.#dropped++;
     for (const group of topic.groups.values()) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
     this.#observer.dropped?.(message, reason);
   }

@@ -56,6 +56,8 @@ export interface Append {
   readonly attributes?: Attributes | undefined;
   /** Whether to refuse it, with `seq_mismatch`, unless the first message gets {@linkcode Append.expectedId}. */
   readonly exact?: boolean;
+  /** What leaves its log in the same step: a dead letter that is published to its topic again. */
+  readonly drops?: { readonly topic: TopicInfo; readonly id: number } | undefined;
   /** What is changed in the same step: a group is done with what becomes a dead letter here. */
   readonly settles?: { readonly topic: TopicInfo; readonly change: GroupChange } | undefined;
   /** What tells them from others. */

@@ -46,6 +46,17 @@ export function groupEndpoints(bus: MessageBus): Readonly<Record<string, Endpoin
         run: ({ parameters }) => forget(bus, demanded(parameters, "topic"), demanded(parameters, "group")),
       },
     },
+    "-/redrive": {
+      POST: {
+        parameters: ["topic", "group"],
+        run: async ({ parameters }) => {
+          const topic = demanded(parameters, "topic");
+          const redriven = await bus.redrive(topic, { group: parameters.get("group") });
+          if (redriven === undefined) throw noTopic(topic);
+          return jsonResponse(200, JSON.stringify(redriven));
+        },
+      },
+    },
   };
 }
 

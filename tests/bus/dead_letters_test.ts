@@ -142,3 +142,66 @@ Deno.test("a dead letter keeps the memory of no message but its own", async () =
   await kill();
   assertEquals(bus.browse("t/-dead")?.messages[0]?.payload.buffer.byteLength, 100);
 });
+
+Deno.test("MessageBus.redrive publishes dead letters to their topic again, and they leave theirs", async () => {
+  const { bus, kill, dead } = setUp({ maxAttempts: 1 });
+  bus.put("t", "a", { contentType: "text/plain", key: "k", headers: { trace: "7" } });
+  bus.put("t", "b");
+  await kill("t", { times: 2 });
+  const seen: (string | undefined)[] = [];
+  bus.subscribe("t", {
+    onReady: (subscription) => seen.push(subscription.take()?.text(), subscription.take()?.text()),
+  });
+  assertEquals([dead(), await bus.redrive("t")], [["a", "b"], { redriven: 2, remaining: 0 }]);
+  assertEquals([dead(), bus.topic("t/-dead")?.length, bus.totals().redriven], [[], 0, 2]);
+  const [a, b] = bus.browse("t", { since: { next: 2 } })!.messages;
+  assertEquals([a?.text(), a?.key, a?.contentType, { ...a?.headers }], ["a", "k", "text/plain", { trace: "7" }]);
+  assertEquals([b?.text(), b?.attributes, bus.get("t", { group: "g", leaseMs: 1000 })?.attempt], ["b", undefined, 1]);
+  assertEquals(await bus.redrive("t"), { redriven: 0, remaining: 0 });
+  assertEquals([await bus.redrive("missing"), await bus.redrive("t/-dead")], [undefined, {
+    redriven: 0,
+    remaining: 0,
+  }]);
+});
+
+Deno.test("MessageBus.redrive takes those of one group only, if it is told to", async () => {
+  const { bus, kill, dead } = setUp({ maxAttempts: 1 });
+  bus.put("t", "a");
+  for (const group of ["g", "h", ""]) await kill("t", { group, times: 1 });
+  assertEquals([dead().length, await bus.redrive("t", { group: "h" })], [3, { redriven: 1, remaining: 0 }]);
+  assertEquals([await bus.redrive("t", { group: "" }), await bus.redrive("t", { group: "" })], [
+    { redriven: 1, remaining: 0 },
+    { redriven: 0, remaining: 0 },
+  ]);
+  assertEquals(bus.browse("t/-dead")?.messages.map(({ headers }) => headers["msgbus-dead-group"]), ["g"]);
+});
+
+Deno.test("MessageBus.redrive tells a reader of dead letters what is gone", async () => {
+  const { bus, kill } = setUp({ maxAttempts: 1 });
+  for (const payload of ["a", "b", "c"]) bus.put("t", payload);
+  await kill("t", { group: "h", times: 1 });
+  await kill("t", { group: "g", times: 2 });
+  await bus.redrive("t", { group: "h" });
+  const { messages, gap } = await bus.pullBatch("t/-dead");
+  assertEquals([messages.map(({ id }) => id), gap], [[1, 2], { topic: "t/-dead", from: 0, to: 0, reason: "expired" }]);
+});
+
+Deno.test("MessageBus.redrive stops when the topic takes no more, and fails if it takes none", async () => {
+  const { bus, kill, dead } = setUp({ maxAttempts: 1, discard: "new", maxMessages: 3 });
+  for (const payload of ["a", "b", "c"]) bus.put("t", payload);
+  await kill("t", { times: 3 });
+  for (const payload of ["d", "e"]) bus.put("t", payload);
+  assertEquals([await bus.redrive("t"), dead()], [{ redriven: 1, remaining: 2 }, ["b", "c"]]);
+  assertEquals([await codeOfRejection(bus.redrive("t")), dead()], ["topic_full", ["b", "c"]]);
+});
+
+Deno.test("MessageBus.redrive asks the store for one step each, and twice at once publishes each once", async () => {
+  const store = new LaterStore({ prompt: true });
+  const { bus } = setUp({ store, maxAttempts: 1 });
+  await bus.publish("t", ["a", "b"]);
+  const { messages } = await bus.pullBatch("t", { group: "g", leaseMs: 1000 });
+  await bus.nack(messages.map((message) => message.lease!));
+  for (let i = 0; i < 20; i++) await undefined;
+  const [one, two] = await Promise.all([bus.redrive("t"), bus.redrive("t")]);
+  assertEquals([one!.redriven + two!.redriven, bus.topic("t")?.seq, bus.topic("t/-dead")?.length], [2, 4, 0]);
+});

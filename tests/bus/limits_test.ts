@@ -330,6 +330,7 @@ Deno.test("MessageBus.totals counts what was done", async () => {
     nacked: 0,
     redelivered: 0,
     dead: 0,
+    redriven: 0,
     delivered: 3,
     expired: 0,
     dropped: 1,

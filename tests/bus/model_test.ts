@@ -139,6 +139,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
     nacked: 0,
     redelivered: 0,
     dead: 0,
+    redriven: 0,
     delivered,
     expired,
     dropped,

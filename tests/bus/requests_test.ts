@@ -36,7 +36,9 @@ Deno.test("MessageBus.reply: the first answer counts, later ones are gone, and s
   bus.reply(token, "first");
   assertEquals(codeOf(() => bus.reply(token, "second")), "reply_gone");
   assertEquals(new TextDecoder().decode((await asked).reply!.payload), "first");
-  for (const guess of [token, "", "guess", "__proto__"]) assertEquals(codeOf(() => bus.reply(guess, "x")), "reply_gone");
+  for (const guess of [token, "", "guess", "__proto__"]) {
+    assertEquals(codeOf(() => bus.reply(guess, "x")), "reply_gone");
+  }
 });
 
 Deno.test("MessageBus.request: everybody who sees the message may answer, in the turn of the publish, too", async () => {

@@ -115,6 +115,18 @@ Deno.test("nack: hands back, at once or after a delay, with a reason, counted or
   assertEquals((await server.ask("PUT /t/-dead", {}, "forged")).error, "reserved");
 });
 
+Deno.test("redrive: publishes dead letters to their topic again", async () => {
+  const { server } = await served("a", "b");
+  await using _ = server;
+  for (let i = 0; i < 4; i++) await server.ask("POST /-/nack", {}, await leaseOf(server));
+  assertEquals((await server.ask("POST /-/redrive?topic=t&group=h")).body, '{"redriven":0,"remaining":0}\n');
+  assertEquals((await server.ask("POST /-/redrive?topic=t&group=g")).body, '{"redriven":2,"remaining":0}\n');
+  assertEquals((await server.ask("GET /t/-dead")).error, "empty");
+  assertEquals(texts(await server.ask("GET /t?group=g&limit=9")), ["a", "b"]);
+  assertEquals((await server.ask("POST /-/redrive?topic=missing")).error, "no_topic");
+  assertEquals((await server.ask("POST /-/redrive")).error, "bad_parameter");
+});
+
 Deno.test("extend: makes a lease last", async () => {
   const { server, clock } = await served("a");
   await using _ = server;
