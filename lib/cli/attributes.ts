@@ -4,12 +4,11 @@
  * @module
  */
 
+import { MAX_DELAY_MS } from "../bus/delayed.ts";
 import type { ClientMessageOptions } from "../client/publishing.ts";
 import { BusError, quote } from "../errors.ts";
 import { durationFlag } from "./durations.ts";
 import type { Flags, ListFlag, ValueFlag, Values } from "./flags.ts";
-
-const MAX_TTL_MS = 3650 * 86_400_000;
 
 /** A flag that takes any text. */
 export function textFlag(
@@ -43,7 +42,7 @@ export const ATTRIBUTE_FLAGS = {
     help: "how long it is kept, 0 until a limit drops it; default: as the topic has it",
     initial: undefined,
     minMs: 0,
-    maxMs: MAX_TTL_MS,
+    maxMs: MAX_DELAY_MS,
   }),
 } satisfies Flags;
 

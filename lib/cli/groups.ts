@@ -14,8 +14,19 @@ import { textFlag } from "./attributes.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { countFlag } from "./count.ts";
 import { EXIT } from "./exit.ts";
+import type { Flags, Values } from "./flags.ts";
 import { formatMessage, MESSAGE_FORMAT, recordFormat } from "./format.ts";
 import { writeText } from "./io.ts";
+
+const PAGE = 1000;
+/** How the queue is shown, which has no name; that of no group begins with a hyphen. */
+const QUEUE = "-";
+
+/** Of which group. */
+const OF_GROUP = {
+  group: textFlag({ short: "g", value: "GROUP", help: "only those of this group; default: all" }),
+  queue: { help: "only those of the queue", initial: false },
+} satisfies Flags;
 
 /** `msgbus groups`. */
 export const groups: Command = defineCommand({
@@ -28,7 +39,7 @@ that a message that is not done has had, oldest how old the oldest of them is. a
 lost count those that are done: acknowledged or taken, dead letters, and expired or dropped
 before they were done.
 
-The queue of a topic is the group -; with a topic it is always there, else only if anything was
+The queue of a topic is shown as -; with a topic it is always there, else only if anything was
 leased from it. Exits with 3 if there is no such topic. --delete forgets a group with its place.`,
   examples: ["msgbus groups", "msgbus groups jobs --format json", "msgbus groups jobs --delete mailer"],
   flags: {
@@ -69,20 +80,21 @@ the dead letter, from the one that the message had. Exits with 3 if there are no
     "msgbus dead jobs --format '{header:msgbus-dead-reason}: {payload}'",
   ],
   flags: {
-    group: textFlag({ short: "g", value: "GROUP", help: "only those of this group, - for the queue; default: all" }),
+    ...OF_GROUP,
     count: countFlag("end after N"),
     format: MESSAGE_FORMAT,
   },
   words: [1, 1],
-}, async ({ words: [topic], values: { format, count = Infinity, group }, client, io }) => {
+}, async ({ words: [topic], values: { format, count = Infinity, ...values }, client, io }) => {
   const name = canonicalTopicName(topic!);
+  const group = groupOf(values, "dead");
   let shown = 0;
   let since = "earliest";
   for (;;) {
     const page = await client.browse(`${name}/-dead`, { since, limit: PAGE });
     for (const message of page.messages) {
       if (shown === count) return EXIT.done;
-      if (group !== undefined && message.headers["msgbus-dead-group"] !== groupNamed(group)) continue;
+      if (group !== undefined && message.headers["msgbus-dead-group"] !== group) continue;
       shown++;
       await (format === "log" ? writeText(io, formatDead(message)) : io.write(formatMessage(message, format)));
     }
@@ -102,16 +114,17 @@ export const redrive: Command = defineCommand({
 <topic>/-dead. Says how many there were on standard error; exits with 3 if there were none.`,
   examples: ["msgbus redrive jobs", "msgbus redrive jobs --group mailer"],
   flags: {
-    group: textFlag({ short: "g", value: "GROUP", help: "only those of this group, - for the queue; default: all" }),
+    ...OF_GROUP,
     format: recordFormat("print nothing, or the number as a line of JSON"),
   },
   words: [1, 1],
-}, async ({ words: [topic], values: { group, format }, client, io }) => {
+}, async ({ words: [topic], values: { format, ...values }, client, io }) => {
+  const group = groupOf(values, "redrive");
   let redriven = 0;
   let remaining = 0;
   // The server does a part at a time.
   for (;;) {
-    const part = await client.redrive(topic!, { group: groupNamed(group) });
+    const part = await client.redrive(topic!, { group });
     redriven += part.redriven;
     remaining = part.remaining;
     if (remaining === 0 || part.redriven === 0) break;
@@ -122,12 +135,16 @@ export const redrive: Command = defineCommand({
   return EXIT.done;
 });
 
-const PAGE = 1000;
-/** How the queue is written, which has no name; no group can begin with a hyphen. */
-const QUEUE = "-";
-
-function groupNamed(text: string | undefined): string | undefined {
-  return text === QUEUE ? "" : text;
+/**
+ * The group of which dead letters are wanted; `undefined` for all.
+ *
+ * @throws {BusError} `bad_option`.
+ */
+function groupOf({ group, queue }: Values<typeof OF_GROUP>, command: string): string | undefined {
+  if (queue && group !== undefined) {
+    throw new BusError("bad_option", `Bad --queue: it can't go with --group; see msgbus help ${command}`);
+  }
+  return queue ? "" : group;
 }
 
 function nameOf(topic: string, group: string): string {

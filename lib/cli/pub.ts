@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MAX_DELAY_MS } from "../bus/delayed.ts";
 import type { Client } from "../client/client.ts";
 import type { ClientPublishOptions } from "../client/publishing.ts";
 import { BusError, type ErrorCode } from "../errors.ts";
@@ -16,8 +17,6 @@ import type { ValueFlag } from "./flags.ts";
 import { recordFormat } from "./format.ts";
 import { type Io, readAll, writeText } from "./io.ts";
 import { blocksOfLines, halve, MAX_LINE_BYTES, withoutEnd } from "./lines.ts";
-
-const MAX_DELAY_MS = 3650 * 86_400_000;
 
 /** `msgbus pub`. */
 export const pub: Command = defineCommand({

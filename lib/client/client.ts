@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch, GroupStats, Page, Reply, Settlement, TopicStats } from "../bus/answers.ts";
+import type { Batch, GroupStats, Page, Redriven, Reply, Settlement, TopicStats } from "../bus/answers.ts";
 import { BusError } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
@@ -12,7 +12,7 @@ import { decodeEnvelope } from "../wire/json.ts";
 import { baseOf, pathOf, patternOf } from "./address.ts";
 import { isTransient, refusalOf } from "./failure.ts";
 import * as leases from "./groups.ts";
-import type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions, Redriven } from "./groups.ts";
+import type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions } from "./groups.ts";
 import * as publishing from "./publishing.ts";
 import type {
   ClientPublishOptions,
@@ -20,8 +20,8 @@ import type {
   ClientRequestOptions,
   ClientScheduledMessage,
   ClientScheduleOptions,
+  ClientScheduleReceipt,
   PublishReceipt,
-  ScheduleReceipt,
 } from "./publishing.ts";
 import {
   assertSince,
@@ -111,7 +111,7 @@ export class Client {
     topic: string,
     payload: string | Uint8Array,
     options: ClientScheduleOptions,
-  ): Promise<ScheduleReceipt> {
+  ): Promise<ClientScheduleReceipt> {
     return await publishing.schedule(this.#requests, topic, payload, options);
   }
 
@@ -121,7 +121,7 @@ export class Client {
   }
 
   /**
-   * Cancels a message that is to be published later, by its {@linkcode ScheduleReceipt.token}. Resolves to whether there
+   * Cancels a message that is to be published later, by its {@linkcode ClientScheduleReceipt.token}. Resolves to whether there
    * was one.
    */
   async cancel(topic: string, token: string, options: RequestOptions = {}): Promise<boolean> {

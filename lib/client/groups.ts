@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { GroupStats, Settlement } from "../bus/answers.ts";
+import type { GroupStats, Redriven, Settlement } from "../bus/answers.ts";
 import { inMs, pathOf, withQuery } from "./address.ts";
 import { canonicalTopicName } from "../topic_name.ts";
 import type { RequestOptions, Requests } from "./requests.ts";
@@ -29,14 +29,6 @@ export interface ClientExtendOptions extends RequestOptions {
 export interface ClientRedriveOptions extends RequestOptions {
   /** Only those of this group; `""` is the queue. Default: of all. */
   readonly group?: string;
-}
-
-/** The answer to a redrive. */
-export interface Redriven {
-  /** How many dead letters were published again. */
-  readonly redriven: number;
-  /** How many are left. */
-  readonly remaining: number;
 }
 
 /** How many tokens a request has at most; with more, there are several. */

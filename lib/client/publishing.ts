@@ -77,7 +77,7 @@ export interface PublishReceipt {
 }
 
 /** The answer to a publish at a later time: it is acknowledged. */
-export interface ScheduleReceipt {
+export interface ClientScheduleReceipt {
   /** The canonical name of the topic. */
   readonly topic: string;
   /** What cancels it; see {@linkcode Client.cancel}. */
@@ -124,7 +124,7 @@ export async function schedule(
   topic: string,
   payload: Payload,
   options: ClientScheduleOptions,
-): Promise<ScheduleReceipt> {
+): Promise<ClientScheduleReceipt> {
   const { delayMs, atMs } = options;
   if ((delayMs === undefined) === (atMs === undefined)) {
     throw new BusError("bad_option", "Cannot schedule: either delayMs or atMs says when");

@@ -205,6 +205,40 @@ Deno.test("msgbus refuses a command line that is wrong with 2, and says what is 
     [["topics", "--uri", "ws://localhost"], 'Bad URI "ws://localhost": it must begin with http:// or https://'],
     [["topics", "--uri", ":8000"], 'Bad URI "http://:8000": it should look like http://localhost:8000'],
     [["topics", "--uri", ""], "Bad --uri: it needs a value"],
+    [["pull", "foo", "--lease", "500ms"], 'Bad --lease "500ms": not a duration such as 30s, from 1s to 12h'],
+    [["pull", "foo", "--from", "earliest"], 'Bad --from "earliest": only a --group begins; see msgbus help pull'],
+    [["pull", "foo", "--from", "soon", "-g", "g"], 'Bad --from "soon": not latest, earliest'],
+    [["work", "foo"], "Too few arguments: msgbus work <topic> [--] <command> [args…]"],
+    [["work", "foo", "--parallel", "0", "true"], 'Bad --parallel "0": not a whole number from 1 to 10000'],
+    [["work", "foo", "--from", "1h", "true"], 'Bad --from "1h": only a --group begins; see msgbus help work'],
+    [["nack", "token", "--delay", "13h"], 'Bad --delay "13h"'],
+    [["extend", "token", "--lease", "13h"], 'Bad --lease "13h"'],
+    [["ack"], "No token to ack; see msgbus help ack"],
+    [["groups", "a//b"], 'Bad topic name "a//b"'],
+    [["groups", "--delete", "g"], "Bad --delete: of which topic?"],
+    [["dead", "a", "b"], 'Unexpected argument "b" of dead'],
+    [["dead", "a", "--queue", "-g", "g"], "Bad --queue: it can't go with --group; see msgbus help dead"],
+    [["redrive"], "Too few arguments: msgbus redrive <topic>"],
+    [["pub", "foo", "--header", "no colon", "x"], `Bad --header "no colon": not a header such as 'trace: 1a2b'`],
+    [["pub", "foo", "--header", "a: 1", "--header", "A: 2", "x"], 'Bad --header "A": given twice'],
+    [
+      ["pub", "foo", "--header", "msgbus-x: 1", "x"],
+      'Bad header name "msgbus-x": those with msgbus- are the server\'s',
+    ],
+    [["pub", "foo", "--header", "a: \x01", "x"], 'Bad value of header "a"'],
+    [["pub", "foo", "--key", "x".repeat(257), "x"], "Bad key"],
+    [["pub", "foo", "--content-type", "nonsense", "x"], 'Bad content type "nonsense"'],
+    [["pub", "foo", "--ttl", "-1s", "x"], "Bad --ttl: it needs a value"],
+    [["pub", "foo", "--ttl", "1y", "x"], 'Bad --ttl "1y"'],
+    [["pub", "foo", "--delay", "0", "x"], 'Bad --delay "0"'],
+    [["pub", "foo", "--at", "10m", "x"], 'Bad --at "10m": not a time such as 2026-11-23T10:00:00Z'],
+    [["pub", "foo", "--if-match", "latest", "x"], 'Bad --if-match "latest": not an id such as 42'],
+    [["pub", "foo", "--delay", "1s", "--at", "2026-11-23T10:00:00Z", "x"], "Bad --at: it can't go with --delay"],
+    [["pub", "foo", "--delay", "1s", "--if-match", "3", "x"], "Bad --if-match: it can't go with --delay"],
+    [["pub", "foo", "--lines", "--idempotency-key", "k"], "Bad --idempotency-key: it can't go with --lines"],
+    [["request", "foo", "--timeout", "6m", "x"], 'Bad --timeout "6m": not a duration such as 30s, from 1s to 5m'],
+    [["reply"], "Too few arguments: msgbus reply <token> [message…]"],
+    [["cancel", "foo"], "Too few arguments: msgbus cancel <topic> <token>"],
     [["pub", "a//b", "x"], 'Bad topic name "a//b": an empty segment'],
     [["pull", "e\u0301"], "not in Unicode normal form C"],
     [["info", "metrics"], "the name is the server's"],
@@ -217,7 +251,19 @@ Deno.test("msgbus refuses a command line that is wrong with 2, and says what is 
 
 Deno.test("msgbus says in one line that it can't reach the server, and exits with 4", async () => {
   const uri = unusedUri();
-  const commands = [["pub", "foo", "x"], ["pull", "foo"], ["topics"], ["info", "foo"], ["rm", "foo"]];
+  const commands = [
+    ["pub", "foo", "x"],
+    ["pull", "foo"],
+    ["topics"],
+    ["info", "foo"],
+    ["rm", "foo"],
+    ["ack", "token"],
+    ["groups"],
+    ["dead", "foo"],
+    ["redrive", "foo"],
+    ["request", "foo", "x"],
+    ["scheduled", "foo"],
+  ];
   await Promise.all(
     [...commands, ["sub", "--no-reconnect", "foo"]].map(async (args) => {
       assertFailed(await msgbus(["--uri", uri, ...args]), 4, `Cannot reach ${uri}: connection refused`);
