@@ -28,6 +28,8 @@ export type {
   PullBatchOptions,
   PullOptions,
   Receipt,
+  Redriven,
+  RedriveOptions,
   Reply,
   ReplyOptions,
   RequestOutcome,
@@ -56,7 +58,7 @@ export type {
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
 export { Client, type ClientOptions } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";
-export type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions, Redriven } from "./client/groups.ts";
+export type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions } from "./client/groups.ts";
 export type {
   ClientMessageOptions,
   ClientPublishOptions,

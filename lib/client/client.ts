@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch, GroupStats, Page, Reply, Settlement, TopicStats } from "../bus/answers.ts";
+import type { Batch, GroupStats, Page, Redriven, Reply, Settlement, TopicStats } from "../bus/answers.ts";
 import { BusError } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
@@ -12,7 +12,7 @@ import { decodeEnvelope } from "../wire/json.ts";
 import { baseOf, pathOf, patternOf } from "./address.ts";
 import { isTransient, refusalOf } from "./failure.ts";
 import * as leases from "./groups.ts";
-import type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions, Redriven } from "./groups.ts";
+import type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions } from "./groups.ts";
 import * as publishing from "./publishing.ts";
 import type {
   ClientPublishOptions,
@@ -221,10 +221,12 @@ export class Client {
   }
 
   /**
-   * Publishes dead letters to the topic they came from, as new messages, and removes them from `<topic>/-dead`. Call it
-   * again while {@linkcode Redriven.remaining} is not 0.
+   * Publishes dead letters to the topic they came from, oldest first, as new messages that everybody sees; they leave
+   * `<topic>/-dead`. `undefined` if there is neither that nor the topic.
+   *
+   * @throws {BusError} as {@linkcode Client.publish}, if not even the first can be published.
    */
-  async redrive(topic: string, options: ClientRedriveOptions = {}): Promise<Redriven> {
+  async redrive(topic: string, options: ClientRedriveOptions = {}): Promise<Redriven | undefined> {
     return await leases.redrive(this.#requests, topic, options);
   }
 
