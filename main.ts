@@ -14,6 +14,7 @@ import { EXIT, Lifecycle } from "./lib/daemon/lifecycle.ts";
 import { listenerLog } from "./lib/daemon/listener_log.ts";
 import { createLog } from "./lib/log.ts";
 import { messageLog } from "./lib/daemon/message_log.ts";
+import { postponedLog } from "./lib/daemon/postponed_log.ts";
 import { stallLog } from "./lib/daemon/stall_log.ts";
 import { watchEventLoop } from "./lib/metrics/event_loop.ts";
 import { encodeMetrics } from "./lib/metrics/families.ts";
@@ -31,7 +32,8 @@ async function serve(options: Options): Promise<number> {
   const lifecycle = new Lifecycle(log);
   const metrics = new Metrics();
   watchEventLoop(systemClock, (seconds) => metrics.lagged(seconds));
-  const observer = combineObservers(metrics, stallLog(log, systemClock), ...watched ? [messageLog(log)] : []);
+  const observers = [metrics, stallLog(log, systemClock), postponedLog(log, systemClock)];
+  const observer = combineObservers(...observers, ...watched ? [messageLog(log)] : []);
   const bus = new MessageBus({ ...limitsAmong(options), observer });
   const onBug = (error: unknown) => lifecycle.bug(error);
   const handler = createHandler(bus, {

@@ -8,10 +8,6 @@ import { BusError } from "../errors.ts";
 import { formatCursor, type Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { type Clock, systemClock } from "./clock.ts";
-import { Dedupe } from "./dedupe.ts";
-import { Delayed } from "./delayed.ts";
-import { DeadLetters } from "./dead_letters.ts";
-import { Fanout } from "./fanout.ts";
 import {
   type Batch,
   type BrowseOptions,
@@ -37,21 +33,15 @@ import {
   type TakeOptions,
   type TopicStats,
 } from "./answers.ts";
-import { type Group, QUEUE } from "./group.ts";
-import { assertGroupName, Groups } from "./groups.ts";
-import { Intake, wantedOf } from "./intake.ts";
+import { QUEUE } from "./group.ts";
+import { assertGroupName } from "./groups.ts";
+import { wantedOf } from "./intake.ts";
 import { largest } from "./largest.ts";
-import { Leases } from "./leases.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import type { Observer } from "./observer.ts";
-import { Queues } from "./queues.ts";
-import { Requests } from "./requests.ts";
-import { Retention } from "./retention.ts";
-import { Schedule } from "./schedule.ts";
+import { assemble, type BusParts } from "./parts.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
-import { Subscriptions } from "./subscriptions.ts";
-import { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
@@ -82,23 +72,7 @@ export class MessageBus implements AsyncDisposable {
   /** The limits it keeps. */
   readonly limits: Limits;
 
-  readonly #store: Store;
-  readonly #observer: Observer;
-  readonly #clock: Clock;
-  readonly #schedule: Schedule;
-  readonly #retention: Retention;
-  readonly #fanout: Fanout;
-  readonly #topics: TopicTable;
-  readonly #intake: Intake;
-  readonly #dedupe: Dedupe;
-  readonly #delayed: Delayed;
-  readonly #requests: Requests;
-  readonly #groups: Groups;
-  readonly #queues: Queues;
-  readonly #leases: Leases;
-  readonly #deadLetters: DeadLetters;
-  readonly #settle: (group: Group, nowMs: number) => void;
-  readonly #subscriptions: Subscriptions;
+  readonly #parts: BusParts;
   #closed = false;
 
   /**
@@ -108,91 +82,8 @@ export class MessageBus implements AsyncDisposable {
    */
   constructor(options: BusOptions = {}) {
     const { store = new MemoryStore(), observer = {}, clock = systemClock, ...given } = options;
-    const limits = this.limits = limitsOf(given);
-    this.#store = store;
-    this.#observer = observer;
-    this.#clock = clock;
-    const startedMs = clock.now();
-    const schedule = this.#schedule = new Schedule(clock);
-    const settle = (group: Group, nowMs: number) => {
-      retention.expire(group.topic, nowMs);
-      group.settle(nowMs);
-      deadLetters.flush();
-    };
-    const note = (group: Group) => {
-      deadLetters.flush();
-      retention.noteMoved(group.topic);
-      const change = group.takeChange();
-      // The store may be removing the topic with everything.
-      const isNoted = change !== undefined && group.topic.removal === undefined && !group.topic.deleted;
-      return isNoted ? store.note(group.topic.info, change) : undefined;
-    };
-    const leases = this.#leases = new Leases({ clock, settle, note });
-    const onEmptied = (topic: Topic, nowMs: number) => this.#topics.comeBack(topic, nowMs);
-    const retention = this.#retention = new Retention({ limits, observer, onEmptied });
-    const fanout = this.#fanout = new Fanout(clock, (topic) => this.#queues.serve(topic.info.name));
-    const groups: Groups = this.#groups = new Groups({
-      limits,
-      clock,
-      schedule,
-      host: {
-        maxLeased: limits.maxLeased,
-        issue: (item) => leases.issue(item),
-        revoke: (token) => leases.revoke(token),
-        bury: (item, message) => deadLetters.bury(item, message),
-        wake: (group) => queues.wake(group),
-        watch: (group) => groups.watch(group),
-      },
-      waitersOf: (topic, group) => queues.waitersOf(topic, group),
-      settle,
-      onMoved: (topic) => retention.noteMoved(topic),
-    });
-    const topics: TopicTable = this.#topics = new TopicTable({
-      limits,
-      clock,
-      schedule,
-      retention,
-      fanout,
-      groups,
-      store,
-      hasDelayed: (topic) => delayed.has(topic),
-      hasKeys: (topic) => dedupe.has(topic),
-      onForgotten: (topic) => {
-        delayed.forget(topic);
-        dedupe.forget(topic);
-      },
-      startedMs,
-    });
-    const queues: Queues = this.#queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
-    const isAwaited = (name: string) => queues.isAwaited(name);
-    const dedupe = this.#dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
-    const delayed = this.#delayed = new Delayed({
-      clock,
-      schedule,
-      store,
-      observer,
-      topics,
-      retention,
-      dedupe,
-      append: (topic, message) => intake.appendDelayed(topic, message),
-    });
-    const intake: Intake = this.#intake = new Intake({
-      clock,
-      schedule,
-      store,
-      observer,
-      topics,
-      retention,
-      fanout,
-      dedupe,
-      isAwaited,
-      publishDue: (topic) => delayed.publishDue(topic),
-    });
-    this.#requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
-    const deadLetters = this.#deadLetters = new DeadLetters({ clock, intake, topics, retention });
-    this.#settle = settle;
-    const settledMs = () => intake.settledMs();
-    this.#subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
+    this.limits = limitsOf(given);
+    this.#parts = assemble({ limits: this.limits, store, observer, clock });
   }
 
   /**
@@ -205,7 +96,7 @@ export class MessageBus implements AsyncDisposable {
   put(topic: string, payload: string | Uint8Array, options: PublishOptions = NO_OPTIONS): Message {
     this.#assertSynchronous("put");
     this.#assertOpen();
-    return this.#intake.put(topic, payload, wantedOf(options));
+    return this.#parts.intake.put(topic, payload, wantedOf(options));
   }
 
   /**
@@ -218,7 +109,7 @@ export class MessageBus implements AsyncDisposable {
     this.#assertSynchronous("get");
     this.#assertOpen();
     this.#publishDue(topic);
-    return this.#queues.get(topic, options);
+    return this.#parts.queues.get(topic, options);
   }
 
   /**
@@ -237,7 +128,7 @@ export class MessageBus implements AsyncDisposable {
   ): Promise<Receipt> {
     this.#assertOpen();
     const payloads = (Array.isArray(payload) ? payload : [payload]) as readonly (string | Uint8Array)[];
-    return await this.#intake.publish(topic, payloads, wantedOf(options), this.#assertOpenNow);
+    return await this.#parts.intake.publish(topic, payloads, wantedOf(options), this.#assertOpenNow);
   }
 
   /**
@@ -252,7 +143,7 @@ export class MessageBus implements AsyncDisposable {
     this.#assertOpen();
     const { delayMs, atMs, ...others } = options;
     const wanted = { ...wantedOf(others), ifMatch: undefined, due: { delayMs, atMs } };
-    return await this.#delayed.schedule(topic, payload, wanted, this.#assertOpenNow);
+    return await this.#parts.delayed.schedule(topic, payload, wanted, this.#assertOpenNow);
   }
 
   /**
@@ -262,8 +153,8 @@ export class MessageBus implements AsyncDisposable {
    */
   scheduled(topic: string): ScheduledMessage[] {
     this.#publishDue(topic);
-    const found = this.#topics.find(topic);
-    return found === undefined ? [] : this.#delayed.list(found);
+    const found = this.#parts.topics.find(topic);
+    return found === undefined ? [] : this.#parts.delayed.list(found);
   }
 
   /**
@@ -274,9 +165,9 @@ export class MessageBus implements AsyncDisposable {
   async cancel(topic: string, token: string): Promise<boolean> {
     this.#assertOpen();
     this.#publishDue(topic);
-    let target = this.#topics.find(topic);
-    for (; target?.removal !== undefined; target = this.#topics.find(topic)) await target.removal;
-    return target !== undefined && await this.#delayed.cancel(target, token);
+    let target = this.#parts.topics.find(topic);
+    for (; target?.removal !== undefined; target = this.#parts.topics.find(topic)) await target.removal;
+    return target !== undefined && await this.#parts.delayed.cancel(target, token);
   }
 
   /**
@@ -292,7 +183,7 @@ export class MessageBus implements AsyncDisposable {
     options: BusRequestOptions = {},
   ): Promise<RequestOutcome> {
     this.#assertOpen();
-    return await this.#requests.ask(topic, payload, options, this.#assertOpenNow);
+    return await this.#parts.requests.ask(topic, payload, options, this.#assertOpenNow);
   }
 
   /**
@@ -303,7 +194,7 @@ export class MessageBus implements AsyncDisposable {
    */
   reply(token: string, payload: string | Uint8Array, options: ReplyOptions = {}): void {
     this.#assertOpen();
-    this.#requests.reply(token, payload, options);
+    this.#parts.requests.reply(token, payload, options);
   }
 
   /**
@@ -327,7 +218,7 @@ export class MessageBus implements AsyncDisposable {
   pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
     this.#publishDue(topic);
     // Not async: every further promise shows in the number of pulls a second.
-    return this.#queues.pullBatch(topic, options, this.#assertOpenNow);
+    return this.#parts.queues.pullBatch(topic, options, this.#assertOpenNow);
   }
 
   /**
@@ -338,7 +229,7 @@ export class MessageBus implements AsyncDisposable {
    */
   ack(tokens: string | readonly string[]): Promise<Settlement> {
     this.#assertOpen();
-    return this.#leases.ack(listOf(tokens));
+    return this.#parts.leases.ack(listOf(tokens));
   }
 
   /**
@@ -349,7 +240,7 @@ export class MessageBus implements AsyncDisposable {
    */
   nack(tokens: string | readonly string[], options: NackOptions = {}): Promise<Settlement> {
     this.#assertOpen();
-    return this.#leases.nack(listOf(tokens), options);
+    return this.#parts.leases.nack(listOf(tokens), options);
   }
 
   /**
@@ -359,7 +250,7 @@ export class MessageBus implements AsyncDisposable {
    */
   extend(tokens: string | readonly string[], leaseMs?: number): Promise<Settlement> {
     this.#assertOpen();
-    return this.#leases.extend(listOf(tokens), leaseMs);
+    return this.#parts.leases.extend(listOf(tokens), leaseMs);
   }
 
   /**
@@ -369,12 +260,12 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} `bad_topic`, `not_nfc`.
    */
   groups(topic?: string): GroupStats[] {
-    const nowMs = this.#clock.now();
-    const found = topic === undefined ? [...this.#topics.all()] : [this.#topics.find(topic)];
+    const nowMs = this.#parts.clock.now();
+    const found = topic === undefined ? [...this.#parts.topics.all()] : [this.#parts.topics.find(topic)];
     return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
-      this.#settle(group, nowMs);
+      this.#parts.settle(group, nowMs);
       return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0;
-    }).map((group) => this.#groups.statsOf(group, nowMs));
+    }).map((group) => this.#parts.groups.statsOf(group, nowMs));
   }
 
   /**
@@ -385,10 +276,10 @@ export class MessageBus implements AsyncDisposable {
   async deleteGroup(topic: string, group: string): Promise<boolean> {
     this.#assertOpen();
     assertGroupName(group);
-    const target = this.#topics.find(topic)?.groups.get(group);
+    const target = this.#parts.topics.find(topic)?.groups.get(group);
     if (target === undefined) return false;
-    this.#groups.delete(target);
-    await this.#store.forget(target.topic.info, group);
+    this.#parts.groups.delete(target);
+    await this.#parts.store.forget(target.topic.info, group);
     return true;
   }
 
@@ -400,7 +291,7 @@ export class MessageBus implements AsyncDisposable {
    */
   redrive(topic: string, { group }: RedriveOptions = {}): Promise<Redriven | undefined> {
     this.#assertOpen();
-    return this.#deadLetters.redrive(topic, group);
+    return this.#parts.deadLetters.redrive(topic, group);
   }
 
   /**
@@ -411,7 +302,7 @@ export class MessageBus implements AsyncDisposable {
   browse(topic: string, options: BrowseOptions = {}): Page | undefined {
     this.#assertOpen();
     this.#publishDue(topic);
-    return this.#queues.browse(topic, options);
+    return this.#parts.queues.browse(topic, options);
   }
 
   /**
@@ -423,7 +314,7 @@ export class MessageBus implements AsyncDisposable {
   async browseWaiting(topic: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
     this.#assertOpen();
     this.#publishDue(topic);
-    return await this.#queues.browseWaiting(topic, options);
+    return await this.#parts.queues.browseWaiting(topic, options);
   }
 
   /**
@@ -434,7 +325,7 @@ export class MessageBus implements AsyncDisposable {
    */
   subscribe(topics: string, options: SubscribeOptions = {}): Subscription {
     this.#assertOpen();
-    return this.#subscriptions.subscribe(topics, options);
+    return this.#parts.subscriptions.subscribe(topics, options);
   }
 
   /**
@@ -445,10 +336,10 @@ export class MessageBus implements AsyncDisposable {
    */
   async delete(topic: string): Promise<boolean> {
     this.#assertOpen();
-    let target = this.#topics.find(topic);
-    for (; target?.removal !== undefined; target = this.#topics.find(topic)) await target.removal;
+    let target = this.#parts.topics.find(topic);
+    for (; target?.removal !== undefined; target = this.#parts.topics.find(topic)) await target.removal;
     if (target === undefined) return false;
-    const answer = this.#store.remove(target.info);
+    const answer = this.#parts.store.remove(target.info);
     if (answer !== undefined) {
       target.removal = Promise.allSettled([answer]);
       try {
@@ -456,31 +347,31 @@ export class MessageBus implements AsyncDisposable {
       } catch (error) {
         target.removal = undefined;
         // Its first publish may have been refused meanwhile.
-        this.#topics.forgetIfUnused(target);
+        this.#parts.topics.forgetIfUnused(target);
         throw error;
       }
       target.removal = undefined;
     }
     target.cleared = true;
-    this.#topics.forget(target);
-    this.#subscriptions.forget(target);
+    this.#parts.topics.forget(target);
+    this.#parts.subscriptions.forget(target);
     return true;
   }
 
   /** A topic as it is now, or `undefined` if it doesn't exist. Throws `bad_topic` or `not_nfc` for a wrong name. */
   topic(name: string): TopicStats | undefined {
-    const topic = this.#topics.find(name);
+    const topic = this.#parts.topics.find(name);
     return topic === undefined ? undefined : this.#statsOf(topic);
   }
 
   /** The names of all topics, sorted. */
   names(): string[] {
-    return Array.from(this.#topics.all(), ({ info }) => info.name).sort();
+    return Array.from(this.#parts.topics.all(), ({ info }) => info.name).sort();
   }
 
   /** All topics as they are now, sorted by name. */
   topics(): TopicStats[] {
-    return [...this.#topics.all()].map((topic) => this.#statsOf(topic))
+    return [...this.#parts.topics.all()].map((topic) => this.#statsOf(topic))
       .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
   }
 
@@ -489,27 +380,27 @@ export class MessageBus implements AsyncDisposable {
    * topic once and sorts none of the others, so that it is cheap with many.
    */
   busiest(count: number): TopicStats[] {
-    return largest(this.#topics.all(), count, (topic) => topic.log.next).map((topic) => this.#statsOf(topic));
+    return largest(this.#parts.topics.all(), count, (topic) => topic.log.next).map((topic) => this.#statsOf(topic));
   }
 
   /** Everything the bus holds, and what it has done. */
   totals(): BusTotals {
     return {
-      topics: this.#topics.size,
-      ...this.#retention.totals,
-      subscriptions: this.#fanout.size,
-      scheduled: this.#delayed.size,
-      published: this.#intake.published,
-      duplicates: this.#dedupe.duplicates,
-      forgottenKeys: this.#dedupe.forgotten,
-      pulled: this.#queues.pulled,
-      leased: this.#leases.size,
-      acked: this.#leases.acked,
-      nacked: this.#leases.nacked,
-      redelivered: this.#queues.redelivered,
-      dead: this.#deadLetters.moved,
-      redriven: this.#deadLetters.redriven,
-      delivered: this.#subscriptions.delivered,
+      topics: this.#parts.topics.size,
+      ...this.#parts.retention.totals,
+      subscriptions: this.#parts.fanout.size,
+      scheduled: this.#parts.delayed.size,
+      published: this.#parts.intake.published,
+      duplicates: this.#parts.dedupe.duplicates,
+      forgottenKeys: this.#parts.dedupe.forgotten,
+      pulled: this.#parts.queues.pulled,
+      leased: this.#parts.leases.size,
+      acked: this.#parts.leases.acked,
+      nacked: this.#parts.leases.nacked,
+      redelivered: this.#parts.queues.redelivered,
+      dead: this.#parts.deadLetters.moved,
+      redriven: this.#parts.deadLetters.redriven,
+      delivered: this.#parts.subscriptions.delivered,
     };
   }
 
@@ -518,18 +409,18 @@ export class MessageBus implements AsyncDisposable {
    * pulling go on, so that requests in work can finish. A second call does nothing.
    */
   drain(): void {
-    this.#subscriptions.drain();
-    this.#queues.drain();
-    this.#requests.drain();
+    this.#parts.subscriptions.drain();
+    this.#parts.queues.drain();
+    this.#parts.requests.drain();
   }
 
   /** Drains, then ends: closes the store and refuses everything from then on with `already_closed`. */
   async close(): Promise<void> {
     this.drain();
     this.#closed = true;
-    this.#schedule.stop();
-    this.#delayed.stop();
-    await this.#store.close();
+    this.#parts.schedule.stop();
+    this.#parts.delayed.stop();
+    await this.#parts.store.close();
   }
 
   /** Same as {@linkcode MessageBus.close}. */
@@ -539,9 +430,9 @@ export class MessageBus implements AsyncDisposable {
 
   /** Publishes what is due in a topic: who reads it by its canonical name needn't wait for the timer. */
   #publishDue(name: string): void {
-    if (this.#delayed.size === 0) return;
-    const topic = this.#topics.get(name);
-    if (topic !== undefined) this.#delayed.publishDue(topic);
+    if (this.#parts.delayed.size === 0) return;
+    const topic = this.#parts.topics.get(name);
+    if (topic !== undefined) this.#parts.delayed.publishDue(topic);
   }
 
   readonly #assertOpenNow = () => this.#assertOpen();
@@ -551,14 +442,14 @@ export class MessageBus implements AsyncDisposable {
   }
 
   #assertSynchronous(method: string): void {
-    if (!this.#store.synchronous) {
+    if (!this.#parts.store.synchronous) {
       throw new BusError("not_synchronous", `Cannot ${method} at once: the store answers later`);
     }
   }
 
   #statsOf(topic: Topic): TopicStats {
     const { info, log, queue } = topic;
-    this.#retention.expire(topic, this.#clock.now());
+    this.#parts.retention.expire(topic, this.#parts.clock.now());
     return {
       name: info.name,
       ttlMs: info.ttlMs,
@@ -568,7 +459,7 @@ export class MessageBus implements AsyncDisposable {
       length: log.length,
       pending: queue.ahead,
       bytes: topic.bytes,
-      subscribers: this.#fanout.countOf(topic),
+      subscribers: this.#parts.fanout.countOf(topic),
       groups: topic.groups.size - 1,
     };
   }

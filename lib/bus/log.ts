@@ -69,7 +69,10 @@ export class Log {
     return this.#segments.at(-1)?.messages.at(-1);
   }
 
-  /** How many messages were dropped that were not the oldest: what follows a retained message changes only with it. */
+  /**
+   * How many messages were dropped that were not the oldest. As long as it stays the same, what is retained is followed by
+   * all that it was followed by.
+   */
   get cuts(): number {
     return this.#cuts;
   }
@@ -167,7 +170,10 @@ export class Log {
 
   /** Forgets the retained message of this id, wherever it is, and returns it; `undefined` if there is none. */
   drop(id: number): Message | undefined {
-    if (this.#length > 0 && id === this.#first) return this.dropOldest();
+    return id === this.#first && this.#length > 0 ? this.dropOldest() : this.#cut(id);
+  }
+
+  #cut(id: number): Message | undefined {
     if (id < this.#first || id >= this.#next) return undefined;
     const at = this.#indexOf(id);
     const segment = this.#segments[at]!;

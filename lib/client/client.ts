@@ -131,6 +131,7 @@ export class Client {
   /**
    * Publishes a message and waits for the reply of whoever handles it: the message has a header `msgbus-reply-to`, the
    * token that {@linkcode Client.reply} takes. Resolves to `undefined` when the time is up; the message stays where it is.
+   * A reply of which nothing was said is `application/octet-stream`.
    *
    * @throws {BusError} As {@linkcode Client.publish}.
    */

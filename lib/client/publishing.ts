@@ -48,7 +48,7 @@ export interface ClientScheduleOptions extends ClientMessageOptions {
 
 /** How to ask for a reply; everything has a default. */
 export interface ClientRequestOptions extends Omit<ClientMessageOptions, "idempotencyKey"> {
-  /** How long to wait for the reply, in milliseconds, from 1 s to 5 minutes. Default 10 s. */
+  /** How long to wait for the reply, in milliseconds, up to 5 minutes. Default 10 s. */
   readonly timeoutMs?: number;
 }
 

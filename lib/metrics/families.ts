@@ -61,6 +61,22 @@ export const FAMILIES: readonly FamilySpec[] = [
   gauge("msgbus_bytes_retained", "Bytes in the logs of all topics, as limits count them", ({ totals }) => totals.bytes),
   counter("msgbus_messages_published_total", "Messages published", ({ totals }) => totals.published),
   counter("msgbus_published_bytes_total", "Bytes of their payloads", ({ metrics }) => metrics.publishedBytes),
+  gauge("msgbus_messages_scheduled", "Messages to be published later", ({ totals }) => totals.scheduled),
+  counter(
+    "msgbus_messages_postponed_total",
+    "Times a scheduled message was due and could not be published, each tried again",
+    ({ metrics }) => metrics.postponements,
+  ),
+  counter(
+    "msgbus_publishes_repeated_total",
+    "Publishes known as repeats by their Idempotency-Key, which published nothing",
+    ({ totals }) => totals.duplicates,
+  ),
+  counter(
+    "msgbus_idempotency_keys_forgotten_total",
+    "Idempotency keys forgotten before their time because there were too many",
+    ({ totals }) => totals.forgottenKeys,
+  ),
   counter("msgbus_messages_pulled_total", "Messages handed out by queues", ({ totals }) => totals.pulled),
   counter(
     "msgbus_messages_delivered_total",

@@ -42,6 +42,7 @@ const LAG_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
  */
 export class Metrics implements Observer {
   #publishedBytes = 0;
+  #postponed = 0;
   readonly #gaps: Record<GapReason, number> = { expired: 0, dropped: 0, reset: 0 };
   readonly #missed: Record<GapReason, number> = { expired: 0, dropped: 0, reset: 0 };
   readonly #ended: Record<EndReason, number> = { closed: 0, deleted: 0, drained: 0, stalled: 0 };
@@ -59,6 +60,11 @@ export class Metrics implements Observer {
   /** Counts the payload of a message. */
   published(message: Message): void {
     this.#publishedBytes += message.payload.length;
+  }
+
+  /** Counts that a message was due and could not be published. */
+  postponed(): void {
+    this.#postponed++;
   }
 
   /** Counts a gap, and the messages in it as far as their number is known. */
@@ -93,6 +99,11 @@ export class Metrics implements Observer {
   /** Bytes of the payloads published. */
   get publishedBytes(): number {
     return this.#publishedBytes;
+  }
+
+  /** How often a message was due and could not be published. */
+  get postponements(): number {
+    return this.#postponed;
   }
 
   /** How often readers were told of missing messages, by reason. */

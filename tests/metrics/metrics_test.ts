@@ -41,6 +41,17 @@ const MOVES: readonly (readonly [
     ["msgbus_topics", {}, 1],
     ["msgbus_bus_topics", {}, 1],
   ]],
+  ["a message for later", {}, ({ bus }) => bus.schedule("t", "a", { delayMs: 1000 }), [
+    ["msgbus_messages_scheduled", {}, 1],
+    ["msgbus_messages_published_total", {}, 0],
+    ["msgbus_topics", {}, 1],
+  ]],
+  ["a postponement", {}, ({ metrics }) => metrics.postponed(), [["msgbus_messages_postponed_total", {}, 1]]],
+  ["a repeat", {}, ({ bus }) => [1, 2].map(() => bus.put("t", "a", { idempotencyKey: "k" })), [
+    ["msgbus_publishes_repeated_total", {}, 1],
+    ["msgbus_idempotency_keys_forgotten_total", {}, 0],
+    ["msgbus_messages_published_total", {}, 1],
+  ]],
   ["a pull", {}, ({ bus }) => [bus.put("t", "a"), bus.get("t"), bus.get("t")], [
     ["msgbus_messages_pulled_total", {}, 1],
     ["msgbus_bus_fetched", {}, 1],

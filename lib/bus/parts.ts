@@ -1,0 +1,154 @@
+/**
+ * What a bus is made of, and who knows whom.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import { DeadLetters } from "./dead_letters.ts";
+import { Dedupe } from "./dedupe.ts";
+import { Delayed } from "./delayed.ts";
+import { Fanout } from "./fanout.ts";
+import type { Group } from "./group.ts";
+import { Groups } from "./groups.ts";
+import { Intake } from "./intake.ts";
+import { Leases } from "./leases.ts";
+import type { Limits } from "./limits.ts";
+import type { Observer } from "./observer.ts";
+import { Queues } from "./queues.ts";
+import { Requests } from "./requests.ts";
+import { Retention } from "./retention.ts";
+import { Schedule } from "./schedule.ts";
+import type { Store } from "./store.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import type { Topic } from "./topic.ts";
+import { TopicTable } from "./topic_table.ts";
+
+/** What a bus is given. */
+export interface BusSetup {
+  readonly limits: Limits;
+  readonly store: Store;
+  readonly observer: Observer;
+  readonly clock: Clock;
+}
+
+/** The parts of a bus, each with one thing to do. */
+export interface BusParts extends BusSetup {
+  readonly schedule: Schedule;
+  readonly retention: Retention;
+  readonly fanout: Fanout;
+  readonly topics: TopicTable;
+  readonly intake: Intake;
+  readonly dedupe: Dedupe;
+  readonly delayed: Delayed;
+  readonly requests: Requests;
+  readonly groups: Groups;
+  readonly queues: Queues;
+  readonly leases: Leases;
+  readonly deadLetters: DeadLetters;
+  readonly subscriptions: Subscriptions;
+  /** Ends what is over in a group, and sees to what follows from that. */
+  readonly settle: (group: Group, nowMs: number) => void;
+}
+
+/** Makes the parts of an empty bus. Those that need each other are told by functions, which nothing calls before all are there. */
+export function assemble(setup: BusSetup): BusParts {
+  const { limits, store, observer, clock } = setup;
+  const startedMs = clock.now();
+  const schedule = new Schedule(clock);
+  const settle = (group: Group, nowMs: number) => {
+    retention.expire(group.topic, nowMs);
+    group.settle(nowMs);
+    deadLetters.flush();
+  };
+  const note = (group: Group) => {
+    deadLetters.flush();
+    retention.noteMoved(group.topic);
+    const change = group.takeChange();
+    // The store may be removing the topic with everything.
+    const isNoted = change !== undefined && group.topic.removal === undefined && !group.topic.deleted;
+    return isNoted ? store.note(group.topic.info, change) : undefined;
+  };
+  const leases = new Leases({ clock, settle, note });
+  const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
+  const retention = new Retention({ limits, observer, onEmptied });
+  const fanout = new Fanout(clock, (topic) => queues.serve(topic.info.name));
+  const groups: Groups = new Groups({
+    limits,
+    clock,
+    schedule,
+    host: {
+      maxLeased: limits.maxLeased,
+      issue: (item) => leases.issue(item),
+      revoke: (token) => leases.revoke(token),
+      bury: (item, message) => deadLetters.bury(item, message),
+      wake: (group) => queues.wake(group),
+      watch: (group) => groups.watch(group),
+    },
+    waitersOf: (topic, group) => queues.waitersOf(topic, group),
+    settle,
+    onMoved: (topic) => retention.noteMoved(topic),
+  });
+  const topics: TopicTable = new TopicTable({
+    limits,
+    clock,
+    schedule,
+    retention,
+    fanout,
+    groups,
+    store,
+    hasDelayed: (topic) => delayed.has(topic),
+    hasKeys: (topic) => dedupe.has(topic),
+    onForgotten: (topic) => {
+      delayed.forget(topic);
+      dedupe.forget(topic);
+    },
+    startedMs,
+  });
+  const queues: Queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
+  const isAwaited = (name: string) => queues.isAwaited(name);
+  const dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
+  const delayed = new Delayed({
+    clock,
+    schedule,
+    store,
+    observer,
+    topics,
+    retention,
+    dedupe,
+    append: (topic, message) => intake.appendDelayed(topic, message),
+  });
+  const intake: Intake = new Intake({
+    clock,
+    schedule,
+    store,
+    observer,
+    topics,
+    retention,
+    fanout,
+    dedupe,
+    isAwaited,
+    publishDue: (topic) => delayed.publishDue(topic),
+  });
+  const requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
+  const deadLetters = new DeadLetters({ clock, intake, topics, retention });
+  const settledMs = () => intake.settledMs();
+  const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
+  return {
+    ...setup,
+    schedule,
+    retention,
+    fanout,
+    topics,
+    intake,
+    dedupe,
+    delayed,
+    requests,
+    groups,
+    queues,
+    leases,
+    deadLetters,
+    subscriptions,
+    settle,
+  };
+}
