@@ -196,7 +196,10 @@ export async function request(
     throw error;
   }
   // What follows the headers is a stranger's; that it is an answer to a request, they tell.
-  if (!response.headers.has("msgbus-id")) throw requests.unexpected(response, "no reply");
+  if (!response.headers.has("msgbus-id")) {
+    await response.body?.cancel();
+    throw requests.unexpected(response, "no reply");
+  }
   const contentType = response.headers.get("content-type") ?? undefined;
   return { payload: await requests.bytes(response, options), contentType };
 }
