@@ -19,6 +19,20 @@ function setUp(options: BusOptions = {}) {
   return { clock, bus, kill, dead };
 }
 
+/** The same over a store that answers when a test says so, with a topic `t` of one message that has one attempt. */
+async function setUpLater(store: LaterStore, options: BusOptions = {}) {
+  const { bus, clock } = setUp({ store, maxAttempts: 1, ...options });
+  const published = bus.publish("t", "a");
+  await store.answer();
+  await published;
+  const lease = async (leaseMs = 1000) => {
+    const pulled = bus.pull("t", { group: "g", leaseMs });
+    await store.answer();
+    return (await pulled)!;
+  };
+  return { bus, clock, lease };
+}
+
 Deno.test("a message that is handed back as often as allowed moves to the dead letters, with its story", async () => {
   const { bus, clock, kill } = setUp();
   const { createdMs, topic } = bus.put("t", "a", { contentType: "text/plain", key: "k", headers: { trace: "7" } });
@@ -134,6 +148,41 @@ Deno.test("a dead letter and what its group is done with are one step of the sto
   await store.refuse();
   await nacked;
   assertEquals([bus.groups("t")[1]?.waiting, bus.topic("t/-dead")], [1, undefined]);
+});
+
+Deno.test("a dead letter that the store refuses when its group is gone is not tried again, nor is the group", async () => {
+  const store = new LaterStore();
+  const { bus, clock, lease } = await setUpLater(store, { groupIdleMs: 10_000 });
+  await lease();
+  clock.tick(1020);
+  assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done"]);
+  const deleted = bus.deleteGroup("t", "g");
+  await store.refuse();
+  await store.answer();
+  assertEquals(await deleted, true);
+  clock.tick(1020);
+  assertEquals(store.waiting, []);
+  // Another one of its name is another group: it is not forgotten when the first would have been.
+  const again = await lease(20_000);
+  clock.tick(6000);
+  const extended = bus.extend(again.lease!);
+  await store.answerAll();
+  await extended;
+  clock.tick(6000);
+  assertEquals(bus.groups("t").map(({ group }) => group), ["", "g"]);
+});
+
+Deno.test("a dead letter of a topic that is being removed waits for that", async () => {
+  const store = new LaterStore();
+  const { bus, clock, lease } = await setUpLater(store);
+  await lease();
+  const deleted = bus.delete("t").catch((error) => error.message);
+  clock.tick(1020);
+  assertEquals(store.waiting, ["remove t"]);
+  await store.refuse();
+  assertEquals(await deleted, "the disk is full");
+  clock.tick(1020);
+  assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done"]);
 });
 
 Deno.test("a dead letter keeps the memory of no message but its own", async () => {
