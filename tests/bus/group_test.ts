@@ -550,6 +550,18 @@ Deno.test("MessageBus with discard new drops only what every group is done with"
   assertEquals(codeOf(() => put("e", "f")), "topic_full");
 });
 
+Deno.test("MessageBus with discard new drops what groups are done with though nobody has pulled since", () => {
+  const { bus, clock, lease } = setUp({ discard: "new", maxMessages: 2, maxAttempts: 1 });
+  bus.put("t", "a");
+  bus.put("t", "b");
+  lease();
+  clock.tick(10_020);
+  // It is a dead letter.
+  bus.put("t", "c");
+  assertEquals(codeOf(() => bus.put("t", "d")), "topic_full");
+  assertEquals(bus.browse("t")?.messages.map((message) => message.text()), ["b", "c"]);
+});
+
 Deno.test("MessageBus with discard new counts the queue once it was used", () => {
   const { put, get } = setUp({ discard: "new", maxMessages: 2 });
   put("a", "b");
