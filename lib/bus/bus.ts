@@ -420,6 +420,8 @@ export class MessageBus implements AsyncDisposable {
     this.#closed = true;
     this.#parts.schedule.stop();
     this.#parts.delayed.stop();
+    // What is to be moved at the end of this turn would find the store closed.
+    this.#parts.deadLetters.flush();
     await this.#parts.store.close();
   }
 

@@ -1,5 +1,7 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { DEAD_TTL_MS, deadTopicOf } from "../../lib/bus/dead_letters.ts";
+import type { Store } from "../../lib/bus/store.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { assertEquals } from "../deps.ts";
 import { codeOf, codeOfRejection } from "./error_code.ts";
 import { LaterStore } from "./later_store.ts";
@@ -183,6 +185,33 @@ Deno.test("a dead letter of a topic that is being removed waits for that", async
   assertEquals(await deleted, "the disk is full");
   clock.tick(1020);
   assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done"]);
+});
+
+Deno.test("MessageBus.close asks the store for the dead letters that are to be made, and then closes it", async () => {
+  const asked: string[] = [];
+  const memory = new MemoryStore();
+  const store: Store = {
+    durability: "memory",
+    synchronous: true,
+    append: ({ topic: { name }, expectedId }) => {
+      asked.push(`append to ${name}`);
+      return expectedId;
+    },
+    note: memory.note,
+    forget: memory.forget,
+    delay: memory.delay,
+    cancel: memory.cancel,
+    remove: memory.remove,
+    close: () => void asked.push("close"),
+  };
+  const { bus, clock } = setUp({ store, maxAttempts: 1, maxMessages: 1 });
+  bus.put("t", "a");
+  bus.get("t", { leaseMs: 1000 });
+  clock.stall(1001);
+  bus.put("t", "b");
+  await bus.close();
+  clock.flush();
+  assertEquals(asked, ["append to t", "append to t", "append to t/-dead", "close"]);
 });
 
 Deno.test("a dead letter keeps the memory of no message but its own", async () => {
