@@ -125,7 +125,7 @@ export class DeadLetters {
 
   /** One that can't be moved is not lost: that is tried again, as long as the message is retained. */
   #move({ item, message }: Grave): void {
-    const { group, id } = item;
+    const { group } = item;
     const { topic } = group;
     if (isGone(group)) return;
     const { clock, intake } = this.#parts;
@@ -133,7 +133,6 @@ export class DeadLetters {
     const retry = () => isGone(group) ? undefined : group.retry(item, clock.now() + RETRY_MS);
     // The store must not be told of a group of what it is removing.
     if (topic.removal !== undefined) return retry();
-    const change = { group: group.name, next: group.next, unacked: [], done: [id] };
     let answer: void | Promise<void>;
     try {
       answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
@@ -141,7 +140,7 @@ export class DeadLetters {
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
-        settles: { topic: topic.info, change },
+        settles: { topic: topic.info, change: group.changeOf(item) },
       });
     } catch {
       return retry();

@@ -137,6 +137,8 @@ export class Group {
   readonly #gaps: Gap[] = [];
   #unacked: UnackedMessage[] | undefined;
   #done: number[] | undefined;
+  /** As {@linkcode Group.next} was when the store was told of it; what was passed over since it doesn't know of. */
+  #toldNext: number;
   /** Whether there is something to tell the store: that there is a group is, but the queue is always there. */
   #moved: boolean;
 
@@ -145,7 +147,7 @@ export class Group {
     this.topic = topic;
     this.name = name;
     this.#host = host;
-    this.#next = this.#floor = next;
+    this.#next = this.#floor = this.#toldNext = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
     this.#moved = name !== QUEUE;
@@ -319,12 +321,18 @@ export class Group {
     for (const item of this.#items.values()) this.#revoke(item);
   }
 
+  /** That it is done with one message, and nothing else that has changed, for the store. */
+  changeOf({ id }: Item): GroupChange {
+    return { group: this.name, next: this.#toldNext, unacked: NOTHING, done: [id] };
+  }
+
   /** What has changed since this was asked last, for the store; `undefined` if nothing has. */
   takeChange(): GroupChange | undefined {
     if (!this.#moved) return undefined;
     const { name: group, next } = this;
     const change = { group, next, unacked: this.#unacked ?? NOTHING, done: this.#done ?? NOTHING };
     this.#moved = false;
+    this.#toldNext = next;
     this.#unacked = this.#done = undefined;
     return change;
   }

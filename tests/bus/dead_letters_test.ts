@@ -1,6 +1,6 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { DEAD_TTL_MS, deadTopicOf } from "../../lib/bus/dead_letters.ts";
-import type { Store } from "../../lib/bus/store.ts";
+import type { GroupChange, Store } from "../../lib/bus/store.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { assertEquals } from "../deps.ts";
 import { codeOf, codeOfRejection } from "./error_code.ts";
@@ -150,6 +150,37 @@ Deno.test("a dead letter and what its group is done with are one step of the sto
   await store.refuse();
   await nacked;
   assertEquals([bus.groups("t")[1]?.waiting, bus.topic("t/-dead")], [1, undefined]);
+});
+
+Deno.test("a dead letter tells the store nothing of messages that were passed over and not told to it yet", async () => {
+  const changes: GroupChange[] = [];
+  const memory = new MemoryStore();
+  const store: Store = {
+    durability: "memory",
+    synchronous: true,
+    append: ({ expectedId, settles }) => {
+      if (settles !== undefined) changes.push(settles.change);
+      return expectedId;
+    },
+    note: (_, change) => void changes.push(change),
+    forget: memory.forget,
+    delay: memory.delay,
+    cancel: memory.cancel,
+    remove: memory.remove,
+    close: memory.close,
+  };
+  const { bus, clock } = setUp({ store, maxAttempts: 1 });
+  bus.put("t", "a", { key: "k" });
+  bus.get("t", { leaseMs: 1000 });
+  bus.put("t", "b", { key: "k" });
+  // It passes over b, and takes nothing.
+  const pulled = bus.pull("t", { leaseMs: 1000, waitMs: 60_000 });
+  clock.tick(1020);
+  clock.flush();
+  assertEquals((await pulled)?.text(), "b");
+  const [, letter, later] = changes;
+  assertEquals(letter, { group: "", next: 1, unacked: [], done: [0] });
+  assertEquals([later?.next, later?.unacked.map(({ id }) => id)], [2, [1, 1]]);
 });
 
 Deno.test("a dead letter that the store refuses when its group is gone is not tried again, nor is the group", async () => {
