@@ -278,8 +278,7 @@ export class MessageBus implements AsyncDisposable {
     assertGroupName(group);
     const target = this.#parts.topics.find(topic)?.groups.get(group);
     if (target === undefined) return false;
-    this.#parts.groups.delete(target);
-    await this.#parts.store.forget(target.topic.info, group);
+    await this.#parts.groups.delete(target);
     return true;
   }
 

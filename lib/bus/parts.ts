@@ -88,6 +88,7 @@ export function assemble(setup: BusSetup): BusParts {
     },
     waitersOf: (topic, group) => queues.waitersOf(topic, group),
     settle,
+    forget: ({ topic, name }) => store.forget(topic.info, name),
     onMoved: (topic) => retention.noteMoved(topic),
   });
   const topics: TopicTable = new TopicTable({

@@ -595,3 +595,40 @@ Deno.test("Group lets go of a message that waits for its key and expires before 
   await bus.ack(held.lease!);
   assertEquals(lease().id, 2);
 });
+
+Deno.test("MessageBus.pull that waits from latest gets the first message of the next topic when its own is deleted", async () => {
+  const { bus, clock, put } = setUp();
+  put("old");
+  const pulled = bus.pull("t", { group: "g", from: "latest", waitMs: 10_000 });
+  await bus.delete("t");
+  put("new");
+  clock.flush();
+  assertEquals((await pulled)?.text(), "new");
+});
+
+Deno.test("MessageBus.delete ends the groups of a topic that never had a message, too", async () => {
+  const { bus, get, put } = setUp();
+  await bus.schedule("t", "later", { delayMs: 10_000 });
+  get();
+  await bus.delete("t");
+  put("a");
+  assertEquals(bus.groups("t").map(({ group }) => group), [""]);
+});
+
+Deno.test("MessageBus.get makes room for a group of a missing topic by forgetting those that nobody has used", () => {
+  const { clock, get, put, bus } = setUp({ maxGroups: 1, groupIdleMs: 1000 });
+  get({ group: "a" });
+  assertEquals(codeOf(() => get({ group: "b" })), "too_many_groups");
+  clock.tick(1000);
+  get({ group: "b" });
+  put("a");
+  assertEquals(bus.groups("t").map(({ group }) => group), ["", "b"]);
+});
+
+Deno.test("MessageBus.groups has no times below 0 when the clock is set back", () => {
+  const { bus, clock, put, get } = setUp();
+  put("a");
+  get();
+  clock.set(clock.now() - 5000);
+  assertEquals([0, 1].map((i) => bus.groups("t")[i]!).map((g) => [g.idleMs, g.oldestUnackedMs]), [[0, 0], [0, 0]]);
+});

@@ -114,3 +114,29 @@ Deno.test("MessageBus.pull while the store is asked to remove the topic is told 
   // Without the first of them a journal would take message 0 for one that the group is done with.
   assertEquals((await through(bus.pull("t", LEASE))).waiting, ["advance t g to 2, 0 has 1, 1 has 1"]);
 });
+
+Deno.test("MessageBus has the store forget a group that it forgets because nobody uses it", async () => {
+  const clock = new TestClock();
+  const store = new LaterStore();
+  const bus = new MessageBus({ clock, store, ttlMs: 0, groupIdleMs: 1000 });
+  const published = bus.publish("t", "a");
+  await store.answer();
+  await published;
+  const pulled = bus.pull("t", { group: "g" });
+  await store.answer();
+  await pulled;
+  clock.tick(1020);
+  assertEquals(store.waiting, ["forget t g"]);
+  // After a restart it is there again, and idle again.
+  await store.refuse();
+  assertEquals(bus.groups("t").length, 1);
+});
+
+Deno.test("MessageBus.deleteGroup of a topic that the store is asked to remove asks it nothing more", async () => {
+  const { bus, store, through } = await setUp("a");
+  await through(bus.pull("t", LEASE));
+  const deleted = bus.delete("t");
+  assertEquals([await bus.deleteGroup("t", "g"), store.waiting], [true, ["remove t"]]);
+  await store.answer();
+  await deleted;
+});
