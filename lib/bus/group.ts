@@ -319,6 +319,7 @@ export class Group {
   /** Ends: no token of it is good any more. */
   end(): void {
     for (const item of this.#items.values()) this.#revoke(item);
+    this.topic.holding.delete(this);
   }
 
   /** That it is done with one message, and nothing else that has changed, for the store. */
@@ -365,6 +366,7 @@ export class Group {
   #add(message: Message): Item {
     const item = new Item(this, message);
     this.#items.set(message.id, item);
+    if (this.#items.size === 1) this.topic.holding.add(this);
     this.#moveTo(message.seq);
     return item;
   }
@@ -426,6 +428,7 @@ export class Group {
     this.#leave(item);
     this.#release(item);
     this.#items.delete(item.id);
+    if (this.#items.size === 0) this.topic.holding.delete(this);
     (this.#done ??= []).push(item.id);
     this.#moved = true;
   }

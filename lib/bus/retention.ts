@@ -216,7 +216,7 @@ export class Retention {
     this.#messages--;
     if (reason === "expired") this.#expired++;
     else if (reason === "limit") this.#dropped++;
-    for (const group of topic.groups.values()) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
+    for (const group of topic.holding) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
     this.#observer.dropped?.(message, reason);
   }
 
