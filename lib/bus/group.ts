@@ -338,6 +338,18 @@ export class Group {
     return change;
   }
 
+  /** Takes back what {@linkcode Group.takeChange} gave, as it is now: the store has refused it. */
+  tellAgain({ unacked, done }: GroupChange): void {
+    this.#moved = true;
+    for (const { id } of unacked) {
+      const item = this.#items.get(id);
+      if (item === undefined) continue;
+      this.#toldNext = Math.min(this.#toldNext, id);
+      this.#note(item, item.state === "waiting" ? item.place!.key : undefined);
+    }
+    (this.#done ??= []).push(...done);
+  }
+
   get #hasRoom(): boolean {
     return this.#items.size < this.#host.maxLeased;
   }

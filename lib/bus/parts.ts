@@ -68,7 +68,11 @@ export function assemble(setup: BusSetup): BusParts {
     // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
     if (topic.removal !== undefined || topic.deleted) return undefined;
     const change = group.takeChange();
-    return change === undefined ? undefined : store.note(topic.info, change);
+    // Without what it has refused it would take a leased message for one that the group is done with.
+    return change === undefined ? undefined : store.note(topic.info, change)?.catch((error) => {
+      group.tellAgain(change);
+      throw error;
+    });
   };
   const leases = new Leases({ clock, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);

@@ -140,3 +140,23 @@ Deno.test("MessageBus.deleteGroup of a topic that the store is asked to remove a
   await store.answer();
   await deleted;
 });
+
+Deno.test("MessageBus.pull tells the store again, with what is new, what it has refused", async () => {
+  const { bus, store, through } = await setUp("a", "b");
+  const refused = bus.pull("t", LEASE).catch((error) => error.message);
+  await store.refuse();
+  assertEquals(await refused, "the disk is full");
+  assertEquals((await through(bus.pull("t", LEASE))).waiting, ["advance t g to 2, 0 has 1, 1 has 1"]);
+});
+
+Deno.test("MessageBus.ack that the store refuses is told again, and no lease of a message that is done by then", async () => {
+  const { bus, store, through } = await setUp("a", "b");
+  const pulled = bus.pull("t", { group: "g", leaseMs: 10_000 }).catch((error) => error.message);
+  await store.refuse();
+  await pulled;
+  const b = (await through(bus.pull("t", LEASE))).result!;
+  const acked = bus.ack(b.lease!).catch((error) => error.message);
+  await store.refuse();
+  assertEquals(await acked, "the disk is full");
+  assertEquals((await through(bus.pull("t", { group: "g" }))).waiting, ["advance t g to 2, 1 done"]);
+});
