@@ -111,7 +111,8 @@ export const redrive: Command = defineCommand({
   synopsis: "<topic>",
   summary: "publish the dead letters of a topic again",
   description: `They become new messages of the topic, which all its groups and subscribers get, and leave
-<topic>/-dead. Says how many there were on standard error; exits with 3 if there were none.`,
+<topic>/-dead. Says on standard error how many there were; exits with 3 if there were none, with 1
+if the topic took only some.`,
   examples: ["msgbus redrive jobs", "msgbus redrive jobs --group mailer"],
   flags: {
     ...OF_GROUP,
@@ -120,19 +121,17 @@ export const redrive: Command = defineCommand({
   words: [1, 1],
 }, async ({ words: [topic], values: { format, ...values }, client, io }) => {
   const group = groupOf(values, "redrive");
-  let redriven = 0;
-  let remaining = 0;
-  // The server does a part at a time.
-  for (;;) {
-    const part = await client.redrive(topic!, { group });
-    redriven += part.redriven;
-    remaining = part.remaining;
-    if (remaining === 0 || part.redriven === 0) break;
-  }
+  const answer = await client.redrive(topic!, { group });
+  if (answer === undefined) throw new BusError("no_topic", `No topic ${quote(topic!)}`);
+  const { redriven, remaining } = answer;
   if (format === "json") await writeText(io, `${JSON.stringify({ redriven, remaining })}\n`);
-  if (redriven === 0) throw new BusError("empty", `No dead letters of ${quote(topic!)}`);
+  if (redriven + remaining === 0) throw new BusError("empty", `No dead letters of ${quote(topic!)}`);
   io.say(`redriven ${redriven} dead letter${redriven === 1 ? "" : "s"} to ${quote(topic!)}`);
-  return EXIT.done;
+  if (remaining === 0) return EXIT.done;
+  throw new BusError(
+    "topic_full",
+    `Left ${remaining} dead letter${remaining === 1 ? "" : "s"}: the topic took no more`,
+  );
 });
 
 /**

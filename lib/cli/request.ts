@@ -26,9 +26,8 @@ time; the message stays published.`,
   flags: {
     timeout: durationFlag({
       short: "t",
-      help: "how long to wait for the reply, from 1s to 5m (10s)",
+      help: "how long to wait for the reply, up to 5m (10s)",
       initial: undefined,
-      minMs: 1000,
       maxMs: 5 * 60_000,
     }),
     ...ATTRIBUTE_FLAGS,

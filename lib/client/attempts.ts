@@ -12,6 +12,8 @@ import type { ReconnectNotice } from "./subscription.ts";
 export interface AttemptsOptions extends Omit<BackoffOptions, "random"> {
   /** Where time and chance come from. */
   readonly clock: ClientClock;
+  /** The longest wait there may be now, in milliseconds. */
+  readonly longestWaitMs: () => number;
   /** Called when the server answers, the first time and after it was away. */
   readonly onConnect: () => void;
   /** Called when it is away, before the wait. */
@@ -77,9 +79,10 @@ export class Attempts {
   }
 
   #noteOutage(reason: Parameters<AttemptsOptions["onReconnect"]>[0]["reason"]): void {
-    const { clock, onReconnect } = this.#options;
+    const { clock, longestWaitMs, onReconnect } = this.#options;
     const askedMs = reason instanceof Refusal ? reason.retryAfterMs ?? 0 : 0;
-    const waitMs = Math.max(this.#backoff.next(), askedMs);
+    const longestMs = Math.ceil(longestWaitMs() * (1 - clock.random() / 2));
+    const waitMs = Math.max(Math.min(this.#backoff.next(), longestMs), askedMs);
     this.#outages++;
     this.#answers = false;
     this.#resumeMs = clock.now() + waitMs;

@@ -131,6 +131,7 @@ export class Client {
   /**
    * Publishes a message and waits for the reply of whoever handles it: the message has a header `msgbus-reply-to`, the
    * token that {@linkcode Client.reply} takes. Resolves to `undefined` when the time is up; the message stays where it is.
+   * A reply of which nothing was said is `application/octet-stream`.
    *
    * @throws {BusError} As {@linkcode Client.publish}.
    */
@@ -221,10 +222,12 @@ export class Client {
   }
 
   /**
-   * Publishes dead letters to the topic they came from, as new messages, and removes them from `<topic>/-dead`. Call it
-   * again while {@linkcode Redriven.remaining} is not 0.
+   * Publishes dead letters to the topic they came from, oldest first, as new messages that everybody sees; they leave
+   * `<topic>/-dead`. `undefined` if there is neither that nor the topic.
+   *
+   * @throws {BusError} as {@linkcode Client.publish}, if not even the first can be published.
    */
-  async redrive(topic: string, options: ClientRedriveOptions = {}): Promise<Redriven> {
+  async redrive(topic: string, options: ClientRedriveOptions = {}): Promise<Redriven | undefined> {
     return await leases.redrive(this.#requests, topic, options);
   }
 

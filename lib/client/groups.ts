@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { GroupStats, Redriven, Settlement } from "../bus/answers.ts";
+import type { GroupStats, Redriven, RedriveOptions, Settlement } from "../bus/answers.ts";
 import { inMs, pathOf, withQuery } from "./address.ts";
 import { canonicalTopicName } from "../topic_name.ts";
 import type { RequestOptions, Requests } from "./requests.ts";
@@ -26,10 +26,7 @@ export interface ClientExtendOptions extends RequestOptions {
 }
 
 /** Which dead letters to put back; everything has a default. */
-export interface ClientRedriveOptions extends RequestOptions {
-  /** Only those of this group; `""` is the queue. Default: of all. */
-  readonly group?: string;
-}
+export interface ClientRedriveOptions extends RequestOptions, RedriveOptions {}
 
 /** How many tokens a request has at most; with more, there are several. */
 export const MAX_TOKENS = 1000;
@@ -93,13 +90,17 @@ export async function deleteGroup(
 }
 
 /** See {@linkcode Client.redrive}. */
-export async function redrive(requests: Requests, topic: string, options: ClientRedriveOptions): Promise<Redriven> {
+export async function redrive(
+  requests: Requests,
+  topic: string,
+  options: ClientRedriveOptions,
+): Promise<Redriven | undefined> {
   const { group, signal } = options;
   pathOf(topic);
   const path = withQuery("/-/redrive", { topic: canonicalTopicName(topic), group });
-  const response = await requests.demand("POST", path, { signal });
-  const answer = await requests.json(response, options) as Partial<Redriven> | null;
-  const { redriven, remaining } = answer ?? {};
+  const response = await requests.ask("POST", path, { signal });
+  if (response === undefined) return undefined;
+  const { redriven, remaining } = Object(await requests.json(response, options)) as Partial<Redriven>;
   if (redriven === undefined || remaining === undefined) throw requests.unexpected(response, "no count");
   return { redriven, remaining };
 }

@@ -48,7 +48,7 @@ export interface ClientScheduleOptions extends ClientMessageOptions {
 
 /** How to ask for a reply; everything has a default. */
 export interface ClientRequestOptions extends Omit<ClientMessageOptions, "idempotencyKey"> {
-  /** How long to wait for the reply, in milliseconds, from 1 s to 5 minutes. Default 10 s. */
+  /** How long to wait for the reply, in milliseconds, up to 5 minutes. Default 10 s. */
   readonly timeoutMs?: number;
 }
 
@@ -196,7 +196,10 @@ export async function request(
     throw error;
   }
   // What follows the headers is a stranger's; that it is an answer to a request, they tell.
-  if (!response.headers.has("msgbus-id")) throw requests.unexpected(response, "no reply");
+  if (!response.headers.has("msgbus-id")) {
+    await response.body?.cancel();
+    throw requests.unexpected(response, "no reply");
+  }
   const contentType = response.headers.get("content-type") ?? undefined;
   return { payload: await requests.bytes(response, options), contentType };
 }

@@ -103,7 +103,8 @@ export interface WorkOptions {
   readonly maxDelayMs?: number;
   /**
    * The first wait before asking a server again that is away, in milliseconds; see
-   * {@linkcode ClientSubscribeOptions.minWaitMs}. It is no longer than a tenth of the lease. Default 2 s.
+   * {@linkcode ClientSubscribeOptions.minWaitMs}. While there is a lease to be extended, no wait is longer than a sixth of
+   * `leaseMs`. Default 2 s.
    */
   readonly minWaitMs?: number;
   /** The longest such wait, in milliseconds. Default 64 s. */

@@ -90,10 +90,11 @@ export class LeaseWorker implements ClientWorker {
     this.#leaseMs = leaseMs;
     this.#parallel = parallel;
     this.#attempts = new Attempts({
-      // A lease must not end for a wait.
-      minWaitMs: Math.min(minWaitMs, leaseMs / 10),
+      minWaitMs,
       maxWaitMs,
       clock,
+      // A lease must not end for a wait.
+      longestWaitMs: () => this.#isHolding ? leaseMs / 6 : Infinity,
       onConnect: () => {
         this.#becameReady.resolve();
         this.#tell(() => options.onConnect?.());
@@ -193,6 +194,11 @@ export class LeaseWorker implements ClientWorker {
     }
     this.#stop.abort();
     while (this.#settling.size > 0) await this.#bell.promise;
+  }
+
+  /** Whether there is a message that nobody else may have. */
+  get #isHolding(): boolean {
+    return [...this.#running].some(({ lease }) => !lease.signal.aborted);
   }
 
   /** How many messages may be leased now. */

@@ -236,7 +236,7 @@ Deno.test("msgbus refuses a command line that is wrong with 2, and says what is 
     [["pub", "foo", "--delay", "1s", "--at", "2026-11-23T10:00:00Z", "x"], "Bad --at: it can't go with --delay"],
     [["pub", "foo", "--delay", "1s", "--if-match", "3", "x"], "Bad --if-match: it can't go with --delay"],
     [["pub", "foo", "--lines", "--idempotency-key", "k"], "Bad --idempotency-key: it can't go with --lines"],
-    [["request", "foo", "--timeout", "6m", "x"], 'Bad --timeout "6m": not a duration such as 30s, from 1s to 5m'],
+    [["request", "foo", "--timeout", "6m", "x"], 'Bad --timeout "6m": not a duration such as 30s, up to 5m'],
     [["reply"], "Too few arguments: msgbus reply <token> [message…]"],
     [["cancel", "foo"], "Too few arguments: msgbus cancel <topic> <token>"],
     [["pub", "a//b", "x"], 'Bad topic name "a//b": an empty segment'],

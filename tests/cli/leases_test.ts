@@ -131,3 +131,50 @@ Deno.test("msgbus groups tells how far groups are, and forgets one", async () =>
   ]);
   assertStringIncludes((await run(["groups", "jobs", "--delete=-"])).stderr, 'Bad group name "-"');
 });
+
+Deno.test("msgbus redrive publishes dead letters again, of all groups or of one", async () => {
+  await using server = await startServer(["--max-attempts", "1", "--ttl", "0"]);
+  const run = at(server);
+  assertEquals(ended(await run(["redrive", "jobs"])), [3, "", 'msgbus: No topic "jobs"\n']);
+  await run(["pub", "--lines", "jobs"], "a\nb\n");
+  assertEquals(ended(await run(["redrive", "jobs"])), [3, "", 'msgbus: No dead letters of "jobs"\n']);
+  for (const flags of [["-g", "g"], ["-g", "h"], []]) {
+    const pulled = await run(["pull", "jobs", ...flags, "-l", "30s", "-f", "{lease}"]);
+    assertEquals((await run(["nack"], pulled.stdout)).code, 0);
+  }
+  assertEquals(ended(await run(["redrive", "jobs", "--group", "g"])), [
+    0,
+    "",
+    'msgbus: redriven 2 dead letters to "jobs"\n',
+  ]);
+  assertEquals((await run(["pull", "jobs", "-g", "h", "-f", "{id} {payload}"])).stdout, "2 a\n3 b\n");
+  assertEquals((await run(["dead", "jobs", "-f", "{header:msgbus-dead-group}"])).stdout, "h\nh\n\n\n");
+  const queue = await run(["redrive", "jobs", "--queue", "-f", "json"]);
+  assertEquals([queue.code, JSON.parse(queue.stdout)], [0, { redriven: 2, remaining: 0 }]);
+  assertEquals((await run(["redrive", "jobs"])).code, 0);
+  assertEquals((await run(["dead", "jobs"])).code, 3);
+});
+
+Deno.test("msgbus redrive says how many dead letters are left when the topic takes no more", async () => {
+  await using server = await startServer([
+    "--max-attempts",
+    "1",
+    "--ttl",
+    "0",
+    "--max-queue-size",
+    "2",
+    "--discard",
+    "new",
+  ]);
+  const run = at(server);
+  for (const payload of ["a", "b"]) await run(["pub", "jobs", payload]);
+  await run(["nack"], (await run(["pull", "jobs", "-l", "30s", "-f", "{lease}"])).stdout);
+  // Of what is retained only one may go now: the other one was not taken.
+  await run(["pub", "jobs", "c"]);
+  const redriven = await run(["redrive", "jobs"]);
+  assertEquals(ended(redriven), [
+    1,
+    "",
+    'msgbus: redriven 1 dead letter to "jobs"\nmsgbus: Left 1 dead letter: the topic took no more\n',
+  ]);
+});

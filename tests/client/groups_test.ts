@@ -137,3 +137,17 @@ Deno.test("Client tells from msgbusd's what is no answer about groups and leases
     await rejected(request, "unexpected_answer");
   }
 });
+
+Deno.test("Client.redrive publishes dead letters again, of all groups or of one", async () => {
+  await using direct = directBus({ maxAttempts: 1 });
+  const { bus, client } = direct;
+  assertStrictEquals(await client.redrive("foo"), undefined);
+  bus.put("foo", "a", { key: "k" });
+  assertEquals(await client.redrive("/foo/"), { redriven: 0, remaining: 0 });
+  for (const group of ["g", ""]) await client.nack((await client.pull("foo", { group, leaseMs: 30_000 }))!.lease!);
+  assertEquals(await client.redrive("foo", { group: "h" }), { redriven: 0, remaining: 0 });
+  assertEquals(await client.redrive("foo", { group: "" }), { redriven: 1, remaining: 0 });
+  assertEquals(await client.redrive("foo"), { redriven: 1, remaining: 0 });
+  const { messages } = await client.pullBatch("foo");
+  assertEquals(messages.map((message) => [message.id, message.text(), message.key]), [[1, "a", "k"], [2, "a", "k"]]);
+});

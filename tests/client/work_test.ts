@@ -274,12 +274,12 @@ Deno.test("Client.work tries again to extend a lease, and loses nothing if that 
   direct.clock.tick(3_000);
   await direct.askedFor("extend", 1);
   await settled();
-  // A tenth of the lease, then twice that.
-  direct.clock.tick(900);
+  // A sixth of the lease, each time.
+  direct.clock.tick(1_500);
   await direct.askedFor("extend", 2);
   await settled();
   direct.fate = () => undefined;
-  direct.clock.tick(1_800);
+  direct.clock.tick(1_500);
   await direct.askedFor("extend", 3);
   await settled();
   direct.clock.tick(8_999 - 3_000);
