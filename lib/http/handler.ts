@@ -140,7 +140,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
       case "PUT":
       case "POST":
         head.route = "publish";
-        return publish(bus, name, { request, head, query: target.query, nowMs: clock.now() });
+        return publish(bus, name, { request, head, query: target.query, clock });
       case "GET":
         return read(request, head, target, info, several);
     }

@@ -6,6 +6,7 @@
 
 import type { Receipt, ScheduleReceipt } from "../bus/answers.ts";
 import type { MessageBus } from "../bus/bus.ts";
+import type { Clock } from "../bus/clock.ts";
 import { assertPublishable } from "../topic_name.ts";
 import { linesOf, readBody } from "./body.ts";
 import type { Head } from "./head.ts";
@@ -21,17 +22,17 @@ export interface BodyRequest {
   readonly head: Head;
   /** Its query. */
   readonly query: string | undefined;
-  /** When it came, in milliseconds since the Unix epoch. */
-  readonly nowMs: number;
+  /** Says what time it is. */
+  readonly clock: Clock;
 }
 
 /** Publishes the body of a request, or each line of it, now or later, and answers with the receipt, or with a reply. */
 export async function publish(
   bus: MessageBus,
   topic: string,
-  { request, head, query, nowMs }: BodyRequest,
+  { request, head, query, clock }: BodyRequest,
 ): Promise<Response> {
-  const { split, replyMs, delayMs, atMs, options } = publishRequestOf(head, query, nowMs);
+  const { split, replyMs, delayMs, atMs, options } = publishRequestOf(head, query, clock);
   // Before the body, which may take its time.
   assertPublishable(topic);
   const body = await readBody(request, head, bus.limits.maxPayloadBytes);

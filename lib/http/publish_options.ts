@@ -5,6 +5,7 @@
  */
 
 import { NO_OPTIONS, type PublishOptions } from "../bus/answers.ts";
+import type { Clock } from "../bus/clock.ts";
 import { MAX_DELAY_MS } from "../bus/delayed.ts";
 import { MAX_TTL_MS } from "../bus/limits.ts";
 import { BusError, type ErrorCode, quote } from "../errors.ts";
@@ -49,11 +50,11 @@ const META = "meta-";
 const PARAMETERS = ["split", "reply", "ttl", "delay", "at", "key", "idempotency-key", "if-match", "content-type", META];
 
 /**
- * Reads how to publish the body of a request at the time `nowMs`.
+ * Reads how to publish the body of a request.
  *
  * @throws {BusError} `bad_parameter`, `bad_header`, `unknown_parameter`.
  */
-export function publishRequestOf(head: Head, query: string | undefined, nowMs: number): PublishRequest {
+export function publishRequestOf(head: Head, query: string | undefined, clock: Clock): PublishRequest {
   const { publishOptions, idempotencyKey, ifMatch } = head;
   const contentType = contentTypeOf(head);
   const asksForNothing = query === undefined && publishOptions === undefined && contentType === undefined &&
@@ -72,7 +73,7 @@ export function publishRequestOf(head: Head, query: string | undefined, nowMs: n
     split: readSplit(given.get("split")),
     replyMs: readIfGiven(given.get("reply"), readReply),
     delayMs: readIfGiven(given.get("delay"), readDelay),
-    atMs: readIfGiven(given.get("at"), (at) => readAt(at, nowMs)),
+    atMs: readIfGiven(given.get("at"), (at) => readAt(at, clock.now())),
     options: {
       ttlMs: readIfGiven(given.get("ttl"), readTtl),
       key: given.get("key")?.text,
