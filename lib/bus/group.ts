@@ -5,106 +5,20 @@
  * @module
  */
 
-import type { Gap, GapReason } from "../event.ts";
 import type { Message } from "../message.ts";
-import type { LeaseHolder } from "./answers.ts";
-import { Heap, type HeapEntry } from "./heap.ts";
-import type { GroupChange, UnackedMessage } from "./store.ts";
+import { UntoldChange } from "./group_change.ts";
+import type { GroupHost, GroupInit } from "./group_host.ts";
+import { Heap } from "./heap.ts";
+import { Item, type Lease, LEASE_EXPIRED, type NackRequest } from "./item.ts";
+import { HeldKeys } from "./keys.ts";
+import { MissedGaps } from "./missed.ts";
+import type { GroupChange } from "./store.ts";
 import type { Topic } from "./topic.ts";
+
+export type { Item };
 
 /** The name of the group that is always there: the queue. */
 export const QUEUE = "";
-
-/**
- * What a message is to its group until it is done.
- *
- * - `leased`: handed out, until its lease ends.
- * - `waiting`: handed back, until its delay is over.
- * - `ready`: to be handed out again, before anything new.
- * - `blocked`: passed over, because another message of its key isn't done.
- * - `dying`: about to be a dead letter.
- */
-export type ItemState = "leased" | "waiting" | "ready" | "blocked" | "dying";
-
-/** A message that a group has handed out, or passed over, and is not done with. */
-export class Item {
-  /** Whose it is. */
-  readonly group: Group;
-  /** The id of the message. */
-  readonly id: number;
-  /** Its key. */
-  readonly key: string | undefined;
-  /** What it is now. */
-  state: ItemState = "blocked";
-  /** How often it was handed out, as far as that counts. */
-  attempt = 0;
-  /** The token of its last lease, as long as that can be settled. */
-  token: string | undefined;
-  /** Who was given its last lease, if that wants to know. */
-  holder: LeaseHolder | undefined;
-  /** How long its last lease was to last, in milliseconds. */
-  leaseMs = 0;
-  /** Whether the message has left the log; then it is only here until its lease ends. */
-  lost = false;
-  /** Why it is to be a dead letter, once it is. */
-  reason = "";
-  /** Its place among what is due, or what is ready. */
-  place: HeapEntry<Item> | undefined;
-
-  /** Makes one that is in no place yet. */
-  constructor(group: Group, { id, key }: Message) {
-    this.group = group;
-    this.id = id;
-    this.key = key;
-  }
-}
-
-/** How a message is leased. */
-export interface Lease {
-  /** When it is leased, in milliseconds since the Unix epoch. */
-  readonly nowMs: number;
-  /** For how long, in milliseconds. */
-  readonly leaseMs: number;
-  /** Who has it, if that wants to know. */
-  readonly holder?: LeaseHolder | undefined;
-}
-
-/** What a group needs of its bus. */
-export interface GroupHost {
-  /** How many messages a group may have handed out or passed over and not be done with. */
-  readonly maxLeased: number;
-  /** Gives a lease its token. */
-  issue(item: Item): string;
-  /** Ends what the token of an item could do. */
-  revoke(token: string): void;
-  /** Makes a dead letter of a message; ends in {@linkcode Group.finish} or {@linkcode Group.retry}, maybe at once. */
-  bury(item: Item, message: Message): void;
-  /** A message is to be handed out again: those who wait could have it. */
-  wake(group: Group): void;
-  /** A lease or a delay ends, maybe before all others. */
-  watch(group: Group): void;
-}
-
-/** How a group begins. */
-export interface GroupInit {
-  /** The id of the message that it wants first. */
-  readonly next: number;
-  /** When that is, in milliseconds since the Unix epoch. */
-  readonly usedMs: number;
-  /** See {@linkcode Group.maxAttempts}. */
-  readonly maxAttempts: number;
-}
-
-interface HeldKey {
-  holder: Item;
-  /** In the order of their ids. */
-  readonly blocked: Set<Item>;
-}
-
-const NOTHING: readonly never[] = [];
-
-/** Why a message becomes a dead letter whose lease has ended. */
-export const LEASE_EXPIRED = "lease expired";
 
 /**
  * The state of one group, changed in one go, never with an `await` in the middle. Messages below {@linkcode Group.next}
@@ -127,35 +41,32 @@ export class Group {
   dead = 0;
   /** Messages that left the log before the group was done with them. */
   lost = 0;
+  /** What is missing before the messages that it gives, and its pullers were not told of. */
+  readonly missed: MissedGaps = new MissedGaps();
+  /** What has changed and the store was not told of. */
+  readonly untold: UntoldChange;
 
   readonly #host: GroupHost;
   #next: number;
-  /** No id below it is that of an item. */
+  /** As long as there are items, no id below it is that of one. */
   #floor: number;
   readonly #items = new Map<number, Item>();
   /** Leased and waiting ones, by when that ends. */
   readonly #due = new Heap<Item>();
   /** Those to be handed out again, by id. */
   readonly #ready = new Heap<Item>();
-  readonly #keys = new Map<string, HeldKey>();
-  /** What the cursor has skipped and nobody was told of. */
-  readonly #gaps: Gap[] = [];
-  #unacked: UnackedMessage[] | undefined;
-  #done: number[] | undefined;
-  /** As {@linkcode Group.next} was when the store was told of it; what was passed over since it doesn't know of. */
-  #toldNext: number;
-  /** Whether there is something to tell the store: that there is a group is, but the queue is always there. */
-  #moved: boolean;
+  readonly #keys = new HeldKeys();
 
   /** Makes a group of `topic`. */
   constructor(topic: Topic, name: string, host: GroupHost, { next, usedMs, maxAttempts }: GroupInit) {
     this.topic = topic;
     this.name = name;
     this.#host = host;
-    this.#next = this.#floor = this.#toldNext = next;
+    this.#next = this.#floor = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
-    this.#moved = name !== QUEUE;
+    // That there is a group is something to tell, but the queue is always there.
+    this.untold = new UntoldChange(this, { isNew: name !== QUEUE });
   }
 
   /** The id of the next message that is new to it; what that points at may have been dropped. */
@@ -170,18 +81,14 @@ export class Group {
 
   /** The lowest id that it is not done with. */
   get floor(): number {
-    while (this.#floor < this.#next && !this.#items.has(this.#floor)) this.#floor++;
+    if (this.#items.size === 0) return this.#next;
+    while (!this.#items.has(this.#floor)) this.#floor++;
     return this.#floor;
   }
 
-  /** The messages it is not done with, in the order of their ids. */
-  items(): Iterable<Item> {
-    return this.#items.values();
-  }
-
-  /** Whether it remembers any message. */
-  get hasItems(): boolean {
-    return this.#items.size > 0;
+  /** The messages it is not done with, by id and in that order. */
+  get items(): ReadonlyMap<number, Item> {
+    return this.#items;
   }
 
   /** When the next lease or delay ends, in milliseconds since the Unix epoch; `Infinity` if none does. */
@@ -199,37 +106,13 @@ export class Group {
     return this.#ready.size + this.ahead;
   }
 
-  /** Takes note of what is missing before the group begins. */
-  miss(gap: Gap): void {
-    this.#gaps.push(gap);
-  }
-
-  /** The oldest gap that its pullers have not been told of, which is told with that. */
-  tellGap(): Gap | undefined {
-    return this.#gaps.length === 0 ? undefined : this.#gaps.shift();
-  }
-
   /** Moves over messages that are gone, and takes note of the gap. */
   skip(): void {
     const gap = this.topic.gapAt(this.#next);
     if (gap === undefined) return;
-    const from = gap.from!;
-    const to = gap.to!;
-    this.lost += to - from + 1;
-    this.#moveTo(to + 1);
-    const last = this.#gaps.at(-1);
-    if (last === undefined || last.to !== from - 1 || last.reason === "reset") this.#gaps.push(gap);
-    // Nothing of it has been told, so it is one.
-    else this.#gaps[this.#gaps.length - 1] = { ...gap, from: last.from, reason: worse(last.reason, gap.reason) };
-  }
-
-  /**
-   * Whether a pull would give something. `full` if only a message that there is no room for. Passes over what must wait
-   * for its key.
-   */
-  get available(): boolean | "full" {
-    const next = this.#peek(true);
-    return next === "full" ? next : next !== undefined;
+    this.lost += gap.to! - gap.from! + 1;
+    this.#moveTo(gap.to! + 1);
+    this.missed.skip(gap);
   }
 
   /**
@@ -254,7 +137,7 @@ export class Group {
     }
     if (!this.#hasRoom) return "full";
     const item = this.#add(next);
-    if (next.key !== undefined) this.#keys.set(next.key, { holder: item, blocked: new Set() });
+    this.#keys.hold(item);
     return this.#lease(item, next, lease);
   }
 
@@ -283,19 +166,17 @@ export class Group {
     if (!counts && item.attempt > 0) item.attempt--;
     item.reason = reason;
     if (counts && this.#isSpent(item)) this.#bury(item, this.topic.log.get(item.id)!);
-    else if (dueMs > nowMs) this.#wait(item, dueMs);
+    else if (dueMs > nowMs) this.#wait(item, "waiting", dueMs);
     else this.#makeReady(item);
     // That of a dead letter is noted with it.
-    if (item.state !== "dying") this.#note(item, dueMs > nowMs ? dueMs : undefined);
+    if (item.state !== "dying") this.untold.keep(item);
   }
 
   /** Makes a lease end later, or earlier. */
   extend(item: Item, { nowMs, leaseMs }: Lease): void {
     this.#leave(item);
-    item.state = "leased";
-    item.place = this.#due.add(item, nowMs + leaseMs);
+    this.#wait(item, "leased", nowMs + leaseMs);
     item.holder?.leased(item.token!);
-    this.#host.watch(this);
   }
 
   /** Takes note that a message leaves the log at a time. */
@@ -321,7 +202,7 @@ export class Group {
 
   /** Tries later to make a dead letter of a message, if it is retained still. */
   retry(item: Item, dueMs: number): void {
-    if (this.topic.log.get(item.id) !== undefined) return this.#wait(item, dueMs);
+    if (this.topic.log.get(item.id) !== undefined) return this.#wait(item, "waiting", dueMs);
     this.lost++;
     this.#remove(item);
   }
@@ -336,31 +217,8 @@ export class Group {
   }
 
   /** That it is done with one message, and nothing else that has changed, for the store. */
-  changeOf({ id }: Item): GroupChange {
-    return { group: this.name, next: this.#toldNext, unacked: NOTHING, done: [id] };
-  }
-
-  /** What has changed since this was asked last, for the store; `undefined` if nothing has. */
-  takeChange(): GroupChange | undefined {
-    if (!this.#moved) return undefined;
-    const { name: group, next } = this;
-    const change = { group, next, unacked: this.#unacked ?? NOTHING, done: this.#done ?? NOTHING };
-    this.#moved = false;
-    this.#toldNext = next;
-    this.#unacked = this.#done = undefined;
-    return change;
-  }
-
-  /** Takes back what {@linkcode Group.takeChange} gave, as it is now: the store has refused it. */
-  tellAgain({ unacked, done }: GroupChange): void {
-    this.#moved = true;
-    for (const { id } of unacked) {
-      const item = this.#items.get(id);
-      if (item === undefined) continue;
-      this.#toldNext = Math.min(this.#toldNext, id);
-      this.#note(item, item.state === "waiting" ? item.place!.key : undefined);
-    }
-    (this.#done ??= []).push(...done);
+  changeOf(item: Item): GroupChange {
+    return this.untold.only(item);
   }
 
   get #hasRoom(): boolean {
@@ -373,25 +231,26 @@ export class Group {
     for (;;) {
       if (isFirst) this.skip();
       const message = this.topic.log.get(this.#next);
-      if (message === undefined || message.key === undefined) return message;
-      const held = this.#keys.get(message.key);
-      if (held === undefined) return message;
+      if (message?.key === undefined || !this.#keys.has(message.key)) return message;
       if (!this.#hasRoom) return "full";
       const item = this.#add(message);
-      held.blocked.add(item);
-      this.#note(item);
+      this.#keys.block(item);
+      this.untold.keep(item);
     }
   }
 
   #moveTo(next: number): void {
     this.#next = next;
-    this.#moved = true;
+    this.untold.move();
   }
 
   #add(message: Message): Item {
     const item = new Item(this, message);
-    this.#items.set(message.id, item);
-    if (this.#items.size === 1) this.topic.holding.add(this);
+    if (this.#items.size === 0) {
+      this.#floor = item.id;
+      this.topic.holding.add(this);
+    }
+    this.#items.set(item.id, item);
     this.#moveTo(message.seq);
     return item;
   }
@@ -408,16 +267,14 @@ export class Group {
   }
 
   #lease(item: Item, message: Message, { nowMs, leaseMs, holder }: Lease): Message {
-    item.state = "leased";
     item.attempt++;
     item.leaseMs = this.leaseMs = leaseMs;
     item.reason = LEASE_EXPIRED;
     item.token = this.#host.issue(item);
     item.holder = holder;
     holder?.leased(item.token);
-    item.place = this.#due.add(item, nowMs + leaseMs);
-    this.#note(item);
-    this.#host.watch(this);
+    this.#wait(item, "leased", nowMs + leaseMs);
+    this.untold.keep(item);
     return message.handedOut({ attempt: item.attempt, lease: item.token });
   }
 
@@ -425,8 +282,8 @@ export class Group {
     return item.attempt >= this.maxAttempts;
   }
 
-  #wait(item: Item, dueMs: number): void {
-    item.state = "waiting";
+  #wait(item: Item, state: "leased" | "waiting", dueMs: number): void {
+    item.state = state;
     item.place = this.#due.add(item, dueMs);
     this.#host.watch(this);
   }
@@ -446,6 +303,7 @@ export class Group {
   /** Takes an item out of its place, its token still known. */
   #leave(item: Item): void {
     if (item.place === undefined) return;
+    if (item.state === "blocked") return this.#keys.unblock(item);
     if (item.state === "leased") item.holder?.released(item.token!);
     (item.state === "ready" ? this.#ready : this.#due).remove(item.place);
     item.place = undefined;
@@ -457,53 +315,17 @@ export class Group {
     this.#release(item);
     this.#items.delete(item.id);
     if (this.#items.size === 0) this.topic.holding.delete(this);
-    (this.#done ??= []).push(item.id);
-    this.#moved = true;
+    this.untold.finish(item);
   }
 
   /** Lets the key of an item go, to the next message that waits for it. */
   #release(item: Item): void {
-    if (item.key === undefined) return;
-    const held = this.#keys.get(item.key);
-    if (held === undefined) return;
-    if (held.holder !== item) {
-      held.blocked.delete(item);
-      return;
-    }
-    const [next] = held.blocked;
-    if (next === undefined) {
-      this.#keys.delete(item.key);
-      return;
-    }
-    held.blocked.delete(next);
-    held.holder = next;
-    this.#makeReady(next);
+    const next = this.#keys.release(item);
+    if (next !== undefined) this.#makeReady(next);
   }
 
   #revoke(item: Item): void {
     if (item.token !== undefined) this.#host.revoke(item.token);
     item.token = undefined;
   }
-
-  #note({ id, attempt }: Item, notBeforeMs?: number): void {
-    this.#moved = true;
-    (this.#unacked ??= []).push({ id, attempt, notBeforeMs });
-  }
-}
-
-/** The reason of two gaps that are told as one. */
-function worse(a: GapReason, b: GapReason): GapReason {
-  return a === "dropped" ? a : b;
-}
-
-/** How a message is handed back. */
-export interface NackRequest {
-  /** When, in milliseconds since the Unix epoch. */
-  readonly nowMs: number;
-  /** When it may be handed out again. */
-  readonly dueMs: number;
-  /** Why. */
-  readonly reason: string;
-  /** Whether the attempt counts. */
-  readonly counts: boolean;
 }

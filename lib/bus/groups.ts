@@ -12,7 +12,8 @@ import type { Since } from "../wire/since.ts";
 import type { GroupName, GroupStats } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import { deadTopicOf } from "./dead_letters.ts";
-import { Group, type GroupHost, QUEUE } from "./group.ts";
+import { Group, QUEUE } from "./group.ts";
+import type { GroupHost } from "./group_host.ts";
 import type { Limits } from "./limits.ts";
 import type { Appointment, Schedule } from "./schedule.ts";
 import { assertSince, startOf } from "./start.ts";
@@ -110,7 +111,7 @@ export class Groups {
     this.#assertRoom(topic.info.name, topic.groups.size - 1);
     const { next, gap } = startOf(topic, from, gone);
     const made = this.#make(topic, name, next);
-    if (gap !== undefined) made.miss(gap);
+    if (gap !== undefined) made.missed.add(gap);
     this.#parts.onMoved(topic);
     return made;
   }
@@ -156,7 +157,7 @@ export class Groups {
     let blocked = 0;
     let attempts = 0;
     let oldest = Infinity;
-    for (const item of group.items()) {
+    for (const item of group.items.values()) {
       if (item.state === "leased") leased++;
       else if (item.state === "blocked") blocked++;
       else waiting++;

@@ -15,7 +15,8 @@ import {
   type SettleOptions,
 } from "./answers.ts";
 import type { Clock } from "./clock.ts";
-import type { Group, Item } from "./group.ts";
+import type { Group } from "./group.ts";
+import type { Item } from "./item.ts";
 import { Tokens } from "./tokens.ts";
 
 /** What {@linkcode Leases} work with. */

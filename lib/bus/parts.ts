@@ -67,10 +67,10 @@ export function assemble(setup: BusSetup): BusParts {
     const { topic } = group;
     // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
     if (topic.removal !== undefined || topic.deleted) return undefined;
-    const change = group.takeChange();
+    const change = group.untold.take();
     // Without what it has refused it would take a leased message for one that the group is done with.
     return change === undefined ? undefined : store.note(topic.info, change)?.catch((error) => {
-      group.tellAgain(change);
+      group.untold.takeBack(change);
       throw error;
     });
   };

@@ -209,8 +209,7 @@ export class Queues {
 
   /** Whether there is something next in a group, even if only that it has no room for it. */
   #hasNext(name: string, options: TakeOptions): boolean {
-    const group = this.#groupOf(name, options);
-    return group !== undefined && group.available !== false;
+    return this.#groupOf(name, options)?.peek(true) !== undefined;
   }
 
   /** The group to pull from, with everything ended that is over; `undefined` if there is no topic. */
@@ -260,7 +259,7 @@ export class Queues {
       observer.pulled?.(topic, message);
     }
     if (messages.length === 0) observer.pulled?.(topic, undefined);
-    const gap = group.tellGap();
+    const gap = group.missed.tell();
     if (gap !== undefined) observer.gap?.(gap);
     // At once, so that the store learns of pulls in their order.
     return { messages, gap, noted: this.#parts.note(group) };
