@@ -255,6 +255,8 @@ export interface BusTotals {
 
 /** The most that a lease may last, in milliseconds. */
 export const MAX_LEASE_MS = 12 * 3_600_000;
+/** What is given at once if nothing else is said, in bytes of envelopes with a line end each. */
+export const MAX_ANSWER_BYTES: number = 8 * 1024 ** 2;
 /** The least that a lease may last, in milliseconds. */
 export const MIN_LEASE_MS = 1000;
 

@@ -317,7 +317,7 @@ export class MessageBus implements AsyncDisposable {
   browse(topic: string, options: BrowseOptions = {}): Page | undefined {
     this.#assertOpen();
     this.#publishDue(topic);
-    return this.#parts.queues.browse(topic, options);
+    return this.#parts.browsing.browse(topic, options);
   }
 
   /**
@@ -329,7 +329,7 @@ export class MessageBus implements AsyncDisposable {
   async browseWaiting(topic: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
     this.#assertOpen();
     this.#publishDue(topic);
-    return await this.#parts.queues.browseWaiting(topic, options);
+    return await this.#parts.browsing.browseWaiting(topic, options);
   }
 
   /**
@@ -426,6 +426,7 @@ export class MessageBus implements AsyncDisposable {
   drain(): void {
     this.#parts.subscriptions.drain();
     this.#parts.queues.drain();
+    this.#parts.browsing.drain();
     this.#parts.requests.drain();
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Browsing } from "./browsing.ts";
 import type { Clock } from "./clock.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Dedupe } from "./dedupe.ts";
@@ -44,6 +45,7 @@ export interface BusParts extends BusSetup {
   readonly requests: Requests;
   readonly groups: Groups;
   readonly queues: Queues;
+  readonly browsing: Browsing;
   readonly leases: Leases;
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
@@ -77,7 +79,11 @@ export function assemble(setup: BusSetup): BusParts {
   const leases = new Leases({ clock, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
   const retention = new Retention({ limits, observer, onEmptied });
-  const fanout = new Fanout(clock, (topic) => queues.serve(topic.info.name));
+  const fanout = new Fanout(clock, ({ info: { name } }) => {
+    // These first: they take nothing.
+    browsing.serve(name);
+    queues.serve(name);
+  });
   const groups: Groups = new Groups({
     limits,
     clock,
@@ -112,7 +118,8 @@ export function assemble(setup: BusSetup): BusParts {
     startedMs,
   });
   const queues: Queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
-  const isAwaited = (name: string) => queues.isAwaited(name);
+  const browsing = new Browsing({ clock, observer, topics, retention });
+  const isAwaited = (name: string) => queues.isAwaited(name) || browsing.isAwaited(name);
   const dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
   const delayed = new Delayed({
     clock,
@@ -152,6 +159,7 @@ export function assemble(setup: BusSetup): BusParts {
     requests,
     groups,
     queues,
+    browsing,
     leases,
     deadLetters,
     subscriptions,

@@ -1,21 +1,13 @@
 /**
- * Reading without a subscription: the queue of each topic, which all who pull share, and browsing, which takes nothing.
+ * Pulling: the queue and the groups of each topic, each of which all who pull from it share.
  *
  * @module
  */
 
 import { BusError, quote } from "../errors.ts";
-import { formatCursor, type Message, parseCursor } from "../message.ts";
+import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import type {
-  Batch,
-  BrowseOptions,
-  BrowseWaitingOptions,
-  GroupName,
-  Page,
-  PullBatchOptions,
-  TakeOptions,
-} from "./answers.ts";
+import { type Batch, type GroupName, MAX_ANSWER_BYTES, type PullBatchOptions, type TakeOptions } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { Groups } from "./groups.ts";
@@ -23,7 +15,6 @@ import { assertLease } from "./leases.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import { lineLength } from "./run.ts";
-import { assertSince, startOf } from "./start.ts";
 import type { TopicTable } from "./topic_table.ts";
 import { WaitingPulls, type WaitOptions } from "./waiting_pulls.ts";
 
@@ -45,19 +36,12 @@ interface Taken extends Batch {
   readonly noted: void | Promise<void>;
 }
 
-function isSomething(page: Page | undefined): boolean {
-  return page !== undefined && (page.messages.length > 0 || page.gap !== undefined);
-}
-
 const NOTHING: Taken = { messages: [], noted: undefined };
-/** What is given at once, in bytes of envelopes with a line end each. */
-const MAX_BATCH_BYTES = 8 * 1024 ** 2;
 
 /** Hands out what is next in the queues of topics. */
 export class Queues {
   readonly #parts: QueuesParts;
   readonly #waiting: WaitingPulls;
-  readonly #browsing: WaitingPulls;
   /** Those that are served at the end of this turn. */
   readonly #waking = new Set<Group>();
   #draining = false;
@@ -68,7 +52,6 @@ export class Queues {
   constructor(parts: QueuesParts) {
     this.#parts = parts;
     this.#waiting = new WaitingPulls(parts.clock);
-    this.#browsing = new WaitingPulls(parts.clock);
   }
 
   /** How many messages were handed out. */
@@ -81,9 +64,9 @@ export class Queues {
     return this.#redelivered;
   }
 
-  /** Whether somebody waits for a message of the topic of this name. */
+  /** Whether a pull waits for a message of the topic of this name. */
   isAwaited(name: string): boolean {
-    return this.#waiting.has(name) || this.#browsing.has(name);
+    return this.#waiting.has(name);
   }
 
   /** How many pulls wait for a message of a group. */
@@ -105,8 +88,6 @@ export class Queues {
 
   /** Serves those who wait for the topic of this name, as far as there is something. */
   serve(name: string): void {
-    // These first: they take nothing.
-    this.#browsing.serveAll(name);
     this.#waiting.serve(name);
   }
 
@@ -114,7 +95,6 @@ export class Queues {
   drain(): void {
     this.#draining = true;
     this.#waiting.giveUp();
-    this.#browsing.giveUp();
   }
 
   /** See `MessageBus.makeGroup`. */
@@ -139,47 +119,6 @@ export class Queues {
     const { messages, gap, noted } = taken;
     if (noted !== undefined) await noted;
     return { messages, gap };
-  }
-
-  /** See `MessageBus.browse`. */
-  browse(name: string, options: BrowseOptions): Page | undefined {
-    const { since = "earliest", limit = 100, maxBytes = MAX_BATCH_BYTES } = options;
-    assertSince(since);
-    const topic = this.#parts.topics.find(name);
-    if (topic === undefined) return undefined;
-    this.#parts.retention.expire(topic, this.#parts.clock.now());
-    const start = startOf(topic, since, this.#parts.topics.gone);
-    const gap = start.gap ?? topic.gapAt(start.next);
-    const messages: Message[] = [];
-    let next = topic.log.idFrom(start.next);
-    // To the first hole: an answer can tell of one gap, before its messages.
-    for (let bytes = 0; messages.length < limit; next++) {
-      const message = topic.log.get(next);
-      if (message === undefined) break;
-      bytes += lineLength(message);
-      if (messages.length > 0 && bytes > maxBytes) break;
-      messages.push(message);
-    }
-    if (gap !== undefined) this.#parts.observer.gap?.(gap);
-    return { messages, gap, next: formatCursor(next, topic.info.epoch) };
-  }
-
-  /** See `MessageBus.browseWaiting`. */
-  async browseWaiting(name: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
-    const { waitMs, signal } = options;
-    signal?.throwIfAborted();
-    const page = this.browse(name, options);
-    if (isSomething(page)) return page;
-    if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
-    const canonical = canonicalTopicName(name);
-    // What is new then is everything from here on; `latest` would be another place by then.
-    const here = page !== undefined ? parseCursor(page.next) : options.since === "latest" ? { next: 0 } : options.since;
-    const look = () => {
-      const page = this.browse(canonical, { ...options, since: here });
-      return isSomething(page) ? page : undefined;
-    };
-    const found = await this.#browsing.wait({ topic: canonical, group: QUEUE }, look, { waitMs, signal });
-    return found ?? this.browse(canonical, { ...options, since: here });
   }
 
   #mustWait(name: string, options: PullBatchOptions): boolean {
@@ -238,7 +177,7 @@ export class Queues {
       observer.pulled?.(canonicalTopicName(name), undefined);
       return NOTHING;
     }
-    const { leaseMs, holder, maxBytes = MAX_BATCH_BYTES } = options;
+    const { leaseMs, holder, maxBytes = MAX_ANSWER_BYTES } = options;
     const lease = leaseMs === undefined ? undefined : { nowMs: group.usedMs, leaseMs, holder };
     const most = Math.min(limit, holder?.room ?? Infinity);
     const topic = group.topic.info.name;
