@@ -6,15 +6,15 @@
 
 import { BusError } from "../errors.ts";
 import { MAX_ID } from "../message.ts";
+import { Agenda, type Entry } from "./agenda.ts";
 import type { ScheduledMessage, ScheduleReceipt } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Dedupe } from "./dedupe.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { Heap, type HeapEntry } from "./heap.ts";
 import { assertPayload, bytesOf, type Wanted } from "./intake.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
-import type { Appointment, Schedule } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
 import type { Topic } from "./topic.ts";
@@ -62,75 +62,6 @@ export function dueOf({ delayMs, atMs }: Due, nowMs: number): number {
     "bad_option",
     `Cannot schedule: bad ${atMs === undefined ? "delayMs" : "atMs"} ${atMs ?? delayMs}`,
   );
-}
-
-/** One message, and what is being done with it. */
-interface Entry {
-  readonly message: DelayedMessage;
-  /** What it is counted for. */
-  readonly bytes: number;
-  /** Its place in the order of acceptance. */
-  readonly order: number;
-  /** Settles when the store has answered for its publishing or its cancellation; `undefined` while it hasn't been asked. */
-  work: Promise<unknown> | undefined;
-}
-
-/** The messages of a topic that are due at the same time. */
-interface Moment {
-  readonly entries: Set<Entry>;
-  readonly place: HeapEntry<Moment>;
-}
-
-/** The messages of one topic. */
-class Agenda {
-  readonly topic: Topic;
-  readonly entries = new Map<string, Entry>();
-  /** How many the store has not answered for yet. */
-  accepting = 0;
-  appointment: Appointment | undefined;
-  /** Before that nothing is tried: something went wrong. */
-  notBeforeMs = -Infinity;
-  readonly #moments = new Heap<Moment>();
-  readonly #byDue = new Map<number, Moment>();
-
-  constructor(topic: Topic) {
-    this.topic = topic;
-  }
-
-  /** When there is something to do, in milliseconds since the Unix epoch; `Infinity` if never. */
-  get nextMs(): number {
-    return Math.max(this.#moments.peek()?.key ?? Infinity, this.notBeforeMs);
-  }
-
-  /** Lets a message wait for its time. */
-  put(entry: Entry): void {
-    const { dueMs } = entry.message;
-    let moment = this.#byDue.get(dueMs);
-    if (moment === undefined) {
-      const made: { entries: Set<Entry>; place?: HeapEntry<Moment> } = { entries: new Set() };
-      made.place = this.#moments.add(made as Moment, dueMs);
-      this.#byDue.set(dueMs, moment = made as Moment);
-    }
-    moment.entries.add(entry);
-  }
-
-  /** Takes a message that waits. */
-  take(entry: Entry): void {
-    const { dueMs } = entry.message;
-    const moment = this.#byDue.get(dueMs)!;
-    moment.entries.delete(entry);
-    if (moment.entries.size > 0) return;
-    this.#byDue.delete(dueMs);
-    this.#moments.remove(moment.place);
-  }
-
-  /** The messages that wait and are due first, in the order in which they were accepted, if their time has come. */
-  dueBy(nowMs: number): Entry[] {
-    const first = this.#moments.peek();
-    if (first === undefined || first.key > nowMs) return [];
-    // One that could not be published came back after the others.
-    return [...first.value.entries].sort((a, b) => a.order - b.order);
-  }
 }
 
 /** Keeps messages until they are due. */
