@@ -44,6 +44,7 @@ import { assemble, type BusParts } from "./parts.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 import type { Topic } from "./topic.ts";
+import { whenSettled } from "./topic_table.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
 export interface BusOptions extends Partial<Limits> {
@@ -166,9 +167,10 @@ export class MessageBus implements AsyncDisposable {
   async cancel(topic: string, token: string): Promise<boolean> {
     this.#assertOpen();
     this.#publishDue(topic);
-    let target = this.#parts.topics.find(topic);
-    for (; target?.removal !== undefined; target = this.#parts.topics.find(topic)) await target.removal;
-    return target !== undefined && await this.#parts.delayed.cancel(target, token);
+    return await whenSettled(
+      () => this.#parts.topics.find(topic),
+      (found) => found !== undefined && this.#parts.delayed.cancel(found, token),
+    );
   }
 
   /**
@@ -351,26 +353,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async delete(topic: string): Promise<boolean> {
     this.#assertOpen();
-    let target = this.#parts.topics.find(topic);
-    for (; target?.removal !== undefined; target = this.#parts.topics.find(topic)) await target.removal;
-    if (target === undefined) return false;
-    const answer = this.#parts.store.remove(target.info);
-    if (answer !== undefined) {
-      target.removal = Promise.allSettled([answer]);
-      try {
-        await answer;
-      } catch (error) {
-        target.removal = undefined;
-        // Its first publish may have been refused meanwhile.
-        this.#parts.topics.forgetIfUnused(target);
-        throw error;
-      }
-      target.removal = undefined;
-    }
-    target.cleared = true;
-    this.#parts.topics.forget(target);
-    this.#parts.subscriptions.forget(target);
-    return true;
+    return await this.#parts.topics.delete(topic);
   }
 
   /** A topic as it is now, or `undefined` if it doesn't exist. Throws `bad_topic` or `not_nfc` for a wrong name. */

@@ -11,6 +11,7 @@ import { MAX_DEDUPE_KEYS } from "./limits.ts";
 import type { Appointment, Schedule } from "./schedule.ts";
 import type { Idempotency } from "./store.ts";
 import type { Topic } from "./topic.ts";
+import { whenSettled } from "./topic_table.ts";
 
 /** What {@linkcode Dedupe} works with. */
 export interface DedupeParts {
@@ -100,17 +101,13 @@ export class Dedupe {
     admit: () => Topic,
     act: (topic: Topic, idempotency: Idempotency) => T | Promise<T>,
   ): Promise<T & { duplicate?: true }> {
-    for (;;) {
-      const topic = admit();
+    return await whenSettled(admit, (topic) => {
       const known = this.#find(topic, asked.key);
-      if (topic.removal !== undefined) await topic.removal;
-      else if (known === undefined) return await this.#first(topic, asked, act);
-      else if (known.settled !== undefined) await known.settled;
-      else {
-        this.#assertSame(known, asked);
-        return { ...known.answer as T, duplicate: true };
-      }
-    }
+      if (known === undefined) return this.#first(topic, asked, act);
+      if (known.settled !== undefined) return known.settled.then(() => this.once(asked, admit, act));
+      this.#assertSame(known, asked);
+      return { ...known.answer as T, duplicate: true };
+    });
   }
 
   /** The same at once, of what is done at once. Returns the answer, and when that was given, in ms since the Unix epoch. */

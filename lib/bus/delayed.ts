@@ -18,7 +18,7 @@ import type { Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
 import type { Topic } from "./topic.ts";
-import type { TopicTable } from "./topic_table.ts";
+import { type TopicTable, whenSettled } from "./topic_table.ts";
 
 /** What {@linkcode Delayed} works with. */
 export interface DelayedParts {
@@ -117,9 +117,7 @@ export class Delayed {
     if (key !== undefined && dedupe.isOn) {
       return await dedupe.once({ key, fingerprint: fingerprintOf("schedule", [payload]) }, admit, keep);
     }
-    let topic = admit();
-    for (; topic.removal !== undefined; topic = admit()) await topic.removal;
-    return await keep(topic);
+    return await whenSettled(admit, keep);
   }
 
   /** Keeps a message. Settles when the store has it. Refuses what publishing it now would refuse. */

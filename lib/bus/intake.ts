@@ -17,8 +17,8 @@ import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Append, DelayedMessage, Idempotency, Store } from "./store.ts";
-import type { TopicTable } from "./topic_table.ts";
 import type { Topic } from "./topic.ts";
+import { type TopicTable, whenSettled } from "./topic_table.ts";
 
 /** What an {@linkcode Intake} works with. */
 export interface IntakeParts {
@@ -126,11 +126,8 @@ export class Intake {
       const act = (topic: Topic, idempotency: Idempotency) => this.#publishNow(topic, bytes, wanted, idempotency);
       return await this.#parts.dedupe.once(asked, admit, act);
     }
-    let topic = admit();
-    // The store must not be asked to append to what it is removing.
-    for (; topic.removal !== undefined; topic = admit()) await topic.removal;
     // Not awaited if there is nothing to wait for: that shows in the number of publishes a second.
-    return this.#publishNow(topic, payloads, wanted);
+    return whenSettled(admit, (topic) => this.#publishNow(topic, payloads, wanted));
   }
 
   #publishNow(
@@ -173,8 +170,7 @@ export class Intake {
    * @throws {BusError} as {@linkcode Intake.publish}, and `overloaded` while the topic is being deleted.
    */
   appendAgain(name: string, letter: Message): void | Promise<void> {
-    const topic = this.#parts.topics.admit(name);
-    assertNotRemoved(topic);
+    const topic = this.#parts.topics.admitNow(name);
     this.#parts.publishDue(topic);
     const attributes = withoutServerHeaders(letter.attributes);
     const drops = { topic: letter.topic, id: letter.id };
@@ -187,9 +183,7 @@ export class Intake {
    * @throws {BusError} as {@linkcode Intake.publish}, and `overloaded` while such a topic is being deleted.
    */
   appendReserved(name: string, { topicTtlMs, payload, attributes, settles }: ReservedAppend): void | Promise<void> {
-    const { topics } = this.#parts;
-    const topic = topics.admitReserved(name, topicTtlMs);
-    assertNotRemoved(topic);
+    const topic = this.#parts.topics.admitReserved(name, topicTtlMs);
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, attributes }), settles };
     return this.#append(topic, append);
   }
@@ -300,12 +294,6 @@ export function wantedOf(options: PublishOptions): Wanted {
   if (ttlMs !== undefined) assertTtl(ttlMs);
   if (idempotencyKey !== undefined) assertKey("idempotency key", idempotencyKey);
   return { ttlMs, attributes: attributesOf(options), ifMatch, idempotencyKey };
-}
-
-/** The store must not be asked to append to what it is removing. */
-function assertNotRemoved({ info, removal }: Topic): void {
-  if (removal === undefined) return;
-  throw new BusError("overloaded", `Cannot publish to ${quote(info.name)}: it is being deleted`);
 }
 
 /** Checks that a publish that is only wanted at a position comes there. */

@@ -115,6 +115,7 @@ export function assemble(setup: BusSetup): BusParts {
       delayed.forget(topic);
       dedupe.forget(topic);
     },
+    onDeleted: (topic) => subscriptions.forget(topic),
     startedMs,
   });
   const queues: Queues = new Queues({ clock, observer, topics, groups, retention, settle, note });

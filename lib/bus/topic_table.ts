@@ -32,6 +32,8 @@ export interface TopicTableParts {
   readonly hasKeys: (topic: Topic) => boolean;
   /** Told of a topic that is forgotten. */
   readonly onForgotten: (topic: Topic) => void;
+  /** Told of one besides that somebody deleted. */
+  readonly onDeleted: (topic: Topic) => void;
   /** When the bus began, in milliseconds since the Unix epoch. */
   readonly startedMs: number;
 }
@@ -91,12 +93,21 @@ export class TopicTable {
   }
 
   /**
-   * The topic of this canonical name that only the server publishes to, made if need be.
+   * The same, to publish to at once.
    *
-   * @throws {BusError} `too_many_topics`.
+   * @throws {BusError} as {@linkcode TopicTable.admit}, and `overloaded` while the topic is being deleted.
+   */
+  admitNow(name: string): Topic {
+    return unlessRemoved(this.admit(name));
+  }
+
+  /**
+   * The topic of this canonical name that only the server publishes to, made if need be, to publish to at once.
+   *
+   * @throws {BusError} `too_many_topics`, and `overloaded` while the topic is being deleted.
    */
   admitReserved(name: string, ttlMs: number): Topic {
-    return this.#topics.get(name) ?? this.#make(name, ttlMs);
+    return unlessRemoved(this.#topics.get(name) ?? this.#make(name, ttlMs));
   }
 
   #make(name: string, ttlMs: number): Topic {
@@ -154,6 +165,36 @@ export class TopicTable {
     this.forget(topic);
   }
 
+  /**
+   * Deletes a topic with everything in it. Resolves to whether there was one.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`.
+   */
+  async delete(name: string): Promise<boolean> {
+    return await whenSettled(() => this.find(name), (topic) => topic !== undefined && this.#delete(topic));
+  }
+
+  async #delete(topic: Topic): Promise<true> {
+    const answer = this.#parts.store.remove(topic.info);
+    if (answer !== undefined) {
+      topic.removal = Promise.allSettled([answer]);
+      try {
+        await answer;
+      } catch (error) {
+        topic.removal = undefined;
+        // Its first publish may have been refused meanwhile.
+        this.forgetIfUnused(topic);
+        throw error;
+      }
+      topic.removal = undefined;
+    }
+    // Without a wait before this: who has waited must not find it any more.
+    topic.cleared = true;
+    this.forget(topic);
+    this.#parts.onDeleted(topic);
+    return true;
+  }
+
   /** Forgets a topic with everything in it. */
   forget(topic: Topic): void {
     topic.deleted = true;
@@ -165,4 +206,22 @@ export class TopicTable {
     this.#parts.retention.leave(topic);
     this.#parts.onForgotten(topic);
   }
+}
+
+/**
+ * Does something with the topic that `look` finds, as soon as that is not being deleted: the store must not be asked to
+ * change what it is removing. At once if it can be; else `look` is asked again after the wait, in the same step.
+ */
+export function whenSettled<T extends Topic | undefined, R>(
+  look: () => T,
+  act: (topic: T) => R | Promise<R>,
+): R | Promise<R> {
+  const topic = look();
+  return topic?.removal === undefined ? act(topic) : topic.removal.then(() => whenSettled(look, act));
+}
+
+/** The same for what can't wait. */
+function unlessRemoved(topic: Topic): Topic {
+  if (topic.removal === undefined) return topic;
+  throw new BusError("overloaded", `Cannot publish to ${quote(topic.info.name)}: it is being deleted`);
 }
