@@ -5,7 +5,7 @@
  */
 
 import { BusError } from "../errors.ts";
-import { formatCursor, type Message } from "../message.ts";
+import type { Message } from "../message.ts";
 import { MemoryStore } from "../store/memory.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import {
@@ -34,17 +34,14 @@ import {
   type TakeOptions,
   type TopicStats,
 } from "./answers.ts";
-import { QUEUE } from "./group.ts";
-import { assertGroupName } from "./groups.ts";
+import { delayedOf } from "./delayed.ts";
 import { wantedOf } from "./intake.ts";
-import { largest } from "./largest.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import type { Observer } from "./observer.ts";
+import { Overview } from "./overview.ts";
 import { assemble, type BusParts } from "./parts.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
-import type { Topic } from "./topic.ts";
-import { whenSettled } from "./topic_table.ts";
 
 /** How to set up a {@linkcode MessageBus}; everything has a default. */
 export interface BusOptions extends Partial<Limits> {
@@ -75,6 +72,7 @@ export class MessageBus implements AsyncDisposable {
   readonly limits: Limits;
 
   readonly #parts: BusParts;
+  readonly #overview: Overview;
   #closed = false;
 
   /**
@@ -86,6 +84,7 @@ export class MessageBus implements AsyncDisposable {
     const { store = new MemoryStore(), observer = {}, clock = systemClock, ...given } = options;
     this.limits = limitsOf(given);
     this.#parts = assemble({ limits: this.limits, store, observer, clock });
+    this.#overview = new Overview(this.#parts);
   }
 
   /**
@@ -110,7 +109,7 @@ export class MessageBus implements AsyncDisposable {
   get(topic: string, options: TakeOptions = NO_OPTIONS): Message | undefined {
     this.#assertSynchronous("get");
     this.#assertOpen();
-    this.#publishDue(topic);
+    this.#parts.delayed.publishDueIn(topic);
     return this.#parts.queues.get(topic, options);
   }
 
@@ -143,9 +142,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async schedule(topic: string, payload: string | Uint8Array, options: ScheduleOptions): Promise<ScheduleReceipt> {
     this.#assertOpen();
-    const { delayMs, atMs, ...others } = options;
-    const wanted = { ...wantedOf(others), ifMatch: undefined, due: { delayMs, atMs } };
-    return await this.#parts.delayed.schedule(topic, payload, wanted, this.#assertOpenNow);
+    return await this.#parts.delayed.schedule(topic, payload, delayedOf(options), this.#assertOpenNow);
   }
 
   /**
@@ -154,9 +151,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} `bad_topic`, `not_nfc`.
    */
   scheduled(topic: string): ScheduledMessage[] {
-    this.#publishDue(topic);
-    const found = this.#parts.topics.find(topic);
-    return found === undefined ? [] : this.#parts.delayed.list(found);
+    return this.#parts.delayed.list(topic);
   }
 
   /**
@@ -166,11 +161,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async cancel(topic: string, token: string): Promise<boolean> {
     this.#assertOpen();
-    this.#publishDue(topic);
-    return await whenSettled(
-      () => this.#parts.topics.find(topic),
-      (found) => found !== undefined && this.#parts.delayed.cancel(found, token),
-    );
+    return await this.#parts.delayed.cancel(topic, token);
   }
 
   /**
@@ -219,7 +210,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} as {@linkcode MessageBus.pull}.
    */
   pullBatch(topic: string, options: PullBatchOptions = {}): Promise<Batch> {
-    this.#publishDue(topic);
+    this.#parts.delayed.publishDueIn(topic);
     // Not async: every further promise shows in the number of pulls a second.
     return this.#parts.queues.pullBatch(topic, options, this.#assertOpenNow);
   }
@@ -275,12 +266,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} `bad_topic`, `not_nfc`.
    */
   groups(topic?: string): GroupStats[] {
-    const nowMs = this.#parts.clock.now();
-    const found = topic === undefined ? [...this.#parts.topics.all()] : [this.#parts.topics.find(topic)];
-    return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
-      this.#parts.settle(group, nowMs);
-      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0;
-    }).map((group) => this.#parts.groups.statsOf(group, nowMs));
+    return this.#parts.keeper.list(topic);
   }
 
   /**
@@ -290,14 +276,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async deleteGroup(topic: string, group: string): Promise<boolean> {
     this.#assertOpen();
-    assertGroupName(group);
-    const target = this.#parts.topics.find(topic)?.groups.get(group);
-    if (target === undefined) return false;
-    const forgotten = this.#parts.groups.delete(target);
-    // Who waits for it makes it anew, now: not after the next message, which would not be new to it then.
-    this.#parts.queues.wake(target);
-    await forgotten;
-    return true;
+    return await this.#parts.keeper.delete(topic, group);
   }
 
   /**
@@ -318,7 +297,7 @@ export class MessageBus implements AsyncDisposable {
    */
   browse(topic: string, options: BrowseOptions = {}): Page | undefined {
     this.#assertOpen();
-    this.#publishDue(topic);
+    this.#parts.delayed.publishDueIn(topic);
     return this.#parts.browsing.browse(topic, options);
   }
 
@@ -330,7 +309,7 @@ export class MessageBus implements AsyncDisposable {
    */
   async browseWaiting(topic: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
     this.#assertOpen();
-    this.#publishDue(topic);
+    this.#parts.delayed.publishDueIn(topic);
     return await this.#parts.browsing.browseWaiting(topic, options);
   }
 
@@ -358,19 +337,17 @@ export class MessageBus implements AsyncDisposable {
 
   /** A topic as it is now, or `undefined` if it doesn't exist. Throws `bad_topic` or `not_nfc` for a wrong name. */
   topic(name: string): TopicStats | undefined {
-    const topic = this.#parts.topics.find(name);
-    return topic === undefined ? undefined : this.#statsOf(topic);
+    return this.#overview.topic(name);
   }
 
   /** The names of all topics, sorted. */
   names(): string[] {
-    return Array.from(this.#parts.topics.all(), ({ info }) => info.name).sort();
+    return this.#overview.names();
   }
 
   /** All topics as they are now, sorted by name. */
   topics(): TopicStats[] {
-    return [...this.#parts.topics.all()].map((topic) => this.#statsOf(topic))
-      .sort((a, b) => a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
+    return this.#overview.topics();
   }
 
   /**
@@ -378,28 +355,12 @@ export class MessageBus implements AsyncDisposable {
    * topic once and sorts none of the others, so that it is cheap with many.
    */
   busiest(count: number): TopicStats[] {
-    return largest(this.#parts.topics.all(), count, (topic) => topic.log.next).map((topic) => this.#statsOf(topic));
+    return this.#overview.busiest(count);
   }
 
   /** Everything the bus holds, and what it has done. */
   totals(): BusTotals {
-    return {
-      topics: this.#parts.topics.size,
-      ...this.#parts.retention.totals,
-      subscriptions: this.#parts.fanout.size,
-      scheduled: this.#parts.delayed.size,
-      published: this.#parts.intake.published,
-      duplicates: this.#parts.dedupe.duplicates,
-      forgottenKeys: this.#parts.dedupe.forgotten,
-      pulled: this.#parts.queues.pulled,
-      leased: this.#parts.leases.size,
-      acked: this.#parts.leases.acked,
-      nacked: this.#parts.leases.nacked,
-      redelivered: this.#parts.queues.redelivered,
-      dead: this.#parts.deadLetters.moved,
-      redriven: this.#parts.deadLetters.redriven,
-      delivered: this.#parts.subscriptions.delivered,
-    };
+    return this.#overview.totals();
   }
 
   /**
@@ -429,13 +390,6 @@ export class MessageBus implements AsyncDisposable {
     return this.close();
   }
 
-  /** Publishes what is due in a topic: who reads it by its canonical name needn't wait for the timer. */
-  #publishDue(name: string): void {
-    if (this.#parts.delayed.size === 0) return;
-    const topic = this.#parts.topics.get(name);
-    if (topic !== undefined) this.#parts.delayed.publishDue(topic);
-  }
-
   readonly #assertOpenNow = () => this.#assertOpen();
 
   #assertOpen(): void {
@@ -446,23 +400,6 @@ export class MessageBus implements AsyncDisposable {
     if (!this.#parts.store.synchronous) {
       throw new BusError("not_synchronous", `Cannot ${method} at once: the store answers later`);
     }
-  }
-
-  #statsOf(topic: Topic): TopicStats {
-    const { info, log, queue } = topic;
-    this.#parts.retention.expire(topic, this.#parts.clock.now());
-    return {
-      name: info.name,
-      ttlMs: info.ttlMs,
-      createdMs: info.createdMs,
-      seq: log.next,
-      cursor: formatCursor(log.next, info.epoch),
-      length: log.length,
-      pending: queue.ahead,
-      bytes: topic.bytes,
-      subscribers: this.#parts.fanout.countOf(topic),
-      groups: topic.groups.size - 1,
-    };
   }
 }
 

@@ -7,11 +7,11 @@
 import { BusError } from "../errors.ts";
 import { MAX_ID } from "../message.ts";
 import { Agenda, type Entry } from "./agenda.ts";
-import type { ScheduledMessage, ScheduleReceipt } from "./answers.ts";
+import type { ScheduledMessage, ScheduleOptions, ScheduleReceipt } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Dedupe } from "./dedupe.ts";
 import { fingerprintOf } from "./fingerprint.ts";
-import { assertPayload, bytesOf, type Wanted } from "./intake.ts";
+import { assertPayload, bytesOf, type Wanted, wantedOf } from "./intake.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
@@ -64,6 +64,21 @@ export function dueOf({ delayMs, atMs }: Due, nowMs: number): number {
   );
 }
 
+/** What a message that is published later asks for, checked but for its time. */
+export interface WantedLater extends Wanted {
+  /** When that is. */
+  readonly due: Due;
+}
+
+/**
+ * Checks how to publish later.
+ *
+ * @throws {BusError} as `wantedOf`.
+ */
+export function delayedOf({ delayMs, atMs, ...others }: ScheduleOptions): WantedLater {
+  return { ...wantedOf(others), ifMatch: undefined, due: { delayMs, atMs } };
+}
+
 /** Keeps messages until they are due. */
 export class Delayed {
   readonly #parts: DelayedParts;
@@ -94,7 +109,7 @@ export class Delayed {
   async schedule(
     name: string,
     given: string | Uint8Array,
-    wanted: Wanted & { readonly due: Due },
+    wanted: WantedLater,
     assertOpen: () => void,
   ): Promise<ScheduleReceipt> {
     assertPayload(given);
@@ -168,8 +183,11 @@ export class Delayed {
     else return answer.then(accepted, refused);
   }
 
-  /** The messages of a topic that wait or are being published, in the order in which they are due. */
-  list(topic: Topic): ScheduledMessage[] {
+  /** See `MessageBus.scheduled`. */
+  list(name: string): ScheduledMessage[] {
+    this.publishDueIn(name);
+    const topic = this.#parts.topics.find(name);
+    if (topic === undefined) return [];
     const entries = [...this.#byTopic.get(topic)?.entries.values() ?? []];
     entries.sort((a, b) => a.message.dueMs - b.message.dueMs || a.order - b.order);
     return entries.map(({ message: { token, dueMs, payload, ttlMs, attributes } }) => {
@@ -177,8 +195,17 @@ export class Delayed {
     });
   }
 
+  /** See `MessageBus.cancel`. */
+  async cancel(name: string, token: string): Promise<boolean> {
+    this.publishDueIn(name);
+    return await whenSettled(
+      () => this.#parts.topics.find(name),
+      (topic) => topic !== undefined && this.#cancelIn(topic, token),
+    );
+  }
+
   /** Forgets a message. Resolves to whether it was there, and was not published. */
-  async cancel(topic: Topic, token: string): Promise<boolean> {
+  async #cancelIn(topic: Topic, token: string): Promise<boolean> {
     for (;;) {
       const agenda = this.#byTopic.get(topic);
       const entry = agenda?.entries.get(token);
@@ -223,7 +250,14 @@ export class Delayed {
     if (agenda !== undefined) this.#publishDue(agenda, this.#parts.clock.now(), Infinity);
   }
 
-  /** The same with the first `max` of them. Returns how many that were. */
+  /** The same, of a topic by its canonical name: who reads it by that needn't wait for the timer. */
+  publishDueIn(name: string): void {
+    if (this.#size === 0) return;
+    const topic = this.#parts.topics.get(name);
+    if (topic !== undefined) this.publishDue(topic);
+  }
+
+  /** Does that with the first `max` of them. Returns how many that were. */
   #publishDue(agenda: Agenda, nowMs: number, max: number): number {
     if (agenda.nextMs > nowMs) return 0;
     // The store must not be asked to append to what it is removing.

@@ -11,6 +11,7 @@ import { Dedupe } from "./dedupe.ts";
 import { Delayed } from "./delayed.ts";
 import { Fanout } from "./fanout.ts";
 import type { Group } from "./group.ts";
+import { GroupKeeper } from "./group_keeper.ts";
 import { Groups } from "./groups.ts";
 import { Intake } from "./intake.ts";
 import { Leases } from "./leases.ts";
@@ -44,13 +45,12 @@ export interface BusParts extends BusSetup {
   readonly delayed: Delayed;
   readonly requests: Requests;
   readonly groups: Groups;
+  readonly keeper: GroupKeeper;
   readonly queues: Queues;
   readonly browsing: Browsing;
   readonly leases: Leases;
   readonly deadLetters: DeadLetters;
   readonly subscriptions: Subscriptions;
-  /** Ends what is over in a group, and sees to what follows from that. */
-  readonly settle: (group: Group, nowMs: number) => void;
 }
 
 /** Makes the parts of an empty bus. Those that need each other are told by functions, which nothing calls before all are there. */
@@ -58,24 +58,8 @@ export function assemble(setup: BusSetup): BusParts {
   const { limits, store, observer, clock } = setup;
   const startedMs = clock.now();
   const schedule = new Schedule(clock);
-  const settle = (group: Group, nowMs: number) => {
-    retention.expire(group.topic, nowMs);
-    group.settle(nowMs);
-    deadLetters.flush();
-  };
-  const note = (group: Group) => {
-    deadLetters.flush();
-    retention.noteMoved(group.topic);
-    const { topic } = group;
-    // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
-    if (topic.removal !== undefined || topic.deleted) return undefined;
-    const change = group.untold.take();
-    // Without what it has refused it would take a leased message for one that the group is done with.
-    return change === undefined ? undefined : store.note(topic.info, change)?.catch((error) => {
-      group.untold.takeBack(change);
-      throw error;
-    });
-  };
+  const settle = (group: Group, nowMs: number) => keeper.settle(group, nowMs);
+  const note = (group: Group) => keeper.note(group);
   const leases = new Leases({ clock, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
   const retention = new Retention({ limits, observer, onEmptied });
@@ -146,6 +130,7 @@ export function assemble(setup: BusSetup): BusParts {
   });
   const requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
   const deadLetters = new DeadLetters({ clock, intake, topics, retention });
+  const keeper = new GroupKeeper({ clock, store, retention, topics, groups, queues, deadLetters });
   const settledMs = () => intake.settledMs();
   const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
   return {
@@ -159,11 +144,11 @@ export function assemble(setup: BusSetup): BusParts {
     delayed,
     requests,
     groups,
+    keeper,
     queues,
     browsing,
     leases,
     deadLetters,
     subscriptions,
-    settle,
   };
 }

@@ -1,0 +1,83 @@
+/**
+ * What is done with a group from outside, and what follows from that in the rest of the bus.
+ *
+ * @module
+ */
+
+import type { GroupStats } from "./answers.ts";
+import type { Clock } from "./clock.ts";
+import type { DeadLetters } from "./dead_letters.ts";
+import { type Group, QUEUE } from "./group.ts";
+import { assertGroupName, type Groups } from "./groups.ts";
+import type { Queues } from "./queues.ts";
+import type { Retention } from "./retention.ts";
+import type { Store } from "./store.ts";
+import type { TopicTable } from "./topic_table.ts";
+
+/** What a {@linkcode GroupKeeper} works with. */
+export interface GroupKeeperParts {
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly retention: Retention;
+  readonly topics: TopicTable;
+  readonly groups: Groups;
+  readonly queues: Queues;
+  readonly deadLetters: DeadLetters;
+}
+
+/** Ends what is over in groups, tells the store of them, shows and deletes them. */
+export class GroupKeeper {
+  readonly #parts: GroupKeeperParts;
+
+  /** Makes the one of a bus. */
+  constructor(parts: GroupKeeperParts) {
+    this.#parts = parts;
+  }
+
+  /** Ends what is over in a group, and sees to what follows from that. */
+  settle(group: Group, nowMs: number): void {
+    this.#parts.retention.expire(group.topic, nowMs);
+    group.settle(nowMs);
+    this.#parts.deadLetters.flush();
+  }
+
+  /** Sees to what follows from a change of a group; settles when the store has learnt of that. */
+  note(group: Group): void | Promise<void> {
+    const { deadLetters, retention, store } = this.#parts;
+    deadLetters.flush();
+    retention.noteMoved(group.topic);
+    const { topic } = group;
+    // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
+    if (topic.removal !== undefined || topic.deleted) return undefined;
+    const change = group.untold.take();
+    // Without what it has refused it would take a leased message for one that the group is done with.
+    return change === undefined ? undefined : store.note(topic.info, change)?.catch((error) => {
+      group.untold.takeBack(change);
+      throw error;
+    });
+  }
+
+  /** See `MessageBus.groups`. */
+  list(topic: string | undefined): GroupStats[] {
+    const { clock, topics, groups } = this.#parts;
+    const nowMs = clock.now();
+    const found = topic === undefined ? [...topics.all()] : [topics.find(topic)];
+    return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
+      this.settle(group, nowMs);
+      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0;
+    }).map((group) => groups.statsOf(group, nowMs));
+  }
+
+  /** See `MessageBus.deleteGroup`. */
+  async delete(topic: string, name: string): Promise<boolean> {
+    assertGroupName(name);
+    const { topics, groups, queues } = this.#parts;
+    const group = topics.find(topic)?.groups.get(name);
+    if (group === undefined) return false;
+    const forgotten = groups.delete(group);
+    // Who waits for it makes it anew, now: not after the next message, which would not be new to it then.
+    queues.wake(group);
+    await forgotten;
+    return true;
+  }
+}
