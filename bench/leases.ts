@@ -9,6 +9,7 @@ import { parseArgs } from "../lib/deps/cli.ts";
 import { answerLength, isSuccess } from "./answer.ts";
 import { killChildren } from "./child.ts";
 import { Server } from "./server.ts";
+import { WorkerSocket } from "./worker_socket.ts";
 import { formatNumber, formatShare, formatSummary, formatTable, summarise } from "./summary.ts";
 
 const HELP = `Measures leasing and acknowledging over HTTP next to plain pulls.
@@ -42,6 +43,8 @@ interface Way {
   readonly limit: number;
   /** How leased messages are acknowledged: in a request of its own, or with the next pull. */
   readonly ack?: "alone" | "with the next";
+  /** Over how many WebSockets, with a hundred in flight on each, acknowledged as they come; default none. */
+  readonly sockets?: number | "all";
 }
 
 const WAYS: readonly Way[] = [
@@ -50,6 +53,8 @@ const WAYS: readonly Way[] = [
   { title: "lease, ack with the next", limit: 1, ack: "with the next" },
   { title: "pull 100", limit: 100 },
   { title: "lease 100, ack them", limit: 100, ack: "alone" },
+  { title: "pushed, 100 in flight, one socket", limit: 100, ack: "alone", sockets: 1 },
+  { title: "pushed, 100 in flight, as many sockets", limit: 100, ack: "alone", sockets: "all" },
 ];
 const MESSAGE = "x".repeat(128);
 const FILL_LINES = 4096;
@@ -142,6 +147,45 @@ async function measure(port: number, { limit, ack }: Way, { ms, connections }: L
   return { messages: messages / seconds, requests: requests / seconds };
 }
 
+/** The same over WebSockets: what counts as a request is a frame of acks. */
+async function measurePushed(port: number, { limit, sockets }: Way, { ms, connections }: LeasesPlan): Promise<Rate> {
+  const queues = 16;
+  await fill(port, queues);
+  let messages = 0;
+  let requests = 0;
+  const startMs = performance.now();
+  const endMs = startMs + ms;
+  for (let queue = 0; queue < queues && performance.now() < endMs; queue++) {
+    let left = QUEUE;
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const onAcked = (count: number) => {
+      messages += count;
+      requests++;
+      left -= count;
+      if (left === 0 || performance.now() >= endMs) resolve();
+      return performance.now() < endMs;
+    };
+    const count = sockets === "all" ? connections : sockets!;
+    const workers = await Promise.all(
+      Array.from(
+        { length: count },
+        () => WorkerSocket.connect(port, `/${queue}?group=&lease=1h&inflight=${limit}`, onAcked),
+      ),
+    );
+    const works = workers.map((worker) =>
+      worker.work().catch((error) => {
+        // Reading ends when it is closed below.
+        if (!(error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted)) throw error;
+      })
+    );
+    await Promise.race([over, Promise.all(works)]);
+    for (const worker of workers) worker[Symbol.dispose]();
+    await Promise.all(works);
+  }
+  const seconds = (performance.now() - startMs) / 1000;
+  return { messages: messages / seconds, requests: requests / seconds };
+}
+
 async function main(args: string[]): Promise<void> {
   const flags = parseArgs(args, {
     string: ["rounds", "seconds", "connections"],
@@ -157,9 +201,11 @@ async function main(args: string[]): Promise<void> {
   };
   await using server = await Server.msgbusd("--ttl=0", "--max-memory=4GiB");
   const rates = WAYS.map(() => [] as Rate[]);
-  for (const way of WAYS) await measure(server.port, way, { ...plan, ms: 500 });
-  for (let round = 0; round < plan.rounds; round++) {
-    for (const [i, way] of WAYS.entries()) rates[i]!.push(await measure(server.port, way, plan));
+  const round = (way: Way, plan: LeasesPlan) =>
+    way.sockets === undefined ? measure(server.port, way, plan) : measurePushed(server.port, way, plan);
+  for (const way of WAYS) await round(way, { ...plan, ms: 500 });
+  for (let i = 0; i < plan.rounds; i++) {
+    for (const [j, way] of WAYS.entries()) rates[j]!.push(await round(way, plan));
   }
   const rows = WAYS.map(({ title, limit }, i) => {
     const of = (member: keyof Rate) => rates[i]!.map((rate) => rate[member]);

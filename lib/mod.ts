@@ -21,7 +21,9 @@ export type {
   BrowseWaitingOptions,
   BusRequestOptions,
   BusTotals,
+  GroupName,
   GroupStats,
+  LeaseHolder,
   NackOptions,
   Page,
   PublishOptions,
@@ -37,6 +39,7 @@ export type {
   ScheduleOptions,
   ScheduleReceipt,
   Settlement,
+  SettleOptions,
   TakeOptions,
   TopicStats,
 } from "./bus/answers.ts";

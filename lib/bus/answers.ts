@@ -99,6 +99,22 @@ export interface TakeOptions {
    * {@linkcode Message.lease}, and is handed out again unless it is acknowledged before that ends.
    */
   readonly leaseMs?: number;
+  /** Who has the leases, if that is to be told of them. */
+  readonly holder?: LeaseHolder | undefined;
+}
+
+/**
+ * A reader that stays, and has leases. It is asked how many more it may have, and told of each. A pull for it that has
+ * waited leaves the others who wait their share: of what there is then, divided by all who wait, it takes no more than
+ * one part. Called in the middle of the work of the bus: be quick, don't throw, don't call the bus.
+ */
+export interface LeaseHolder {
+  /** How many more leases it may have now. */
+  readonly room: number;
+  /** It has a lease: a message was handed out to it, or a lease of its that had ended was extended. */
+  leased(token: string): void;
+  /** It has a lease no more: that was settled, has ended, or is gone with its group. */
+  released(token: string): void;
 }
 
 /** How to pull; everything has a default. */
@@ -250,8 +266,22 @@ export interface Settlement {
   readonly unknown: readonly string[];
 }
 
+/** A group of a topic. */
+export interface GroupName {
+  /** The name of the topic. */
+  readonly topic: string;
+  /** The name of the group; `""` is the queue. */
+  readonly group: string;
+}
+
+/** Which leases may be settled. */
+export interface SettleOptions {
+  /** Only those of this group: the tokens of all others are unknown, and nothing happens to them. Default: all. */
+  readonly of?: GroupName;
+}
+
 /** How to hand a message back; everything has a default. */
-export interface NackOptions {
+export interface NackOptions extends SettleOptions {
   /** How long the message is not handed out again, in milliseconds, up to 12 h. Default: at once. */
   readonly delayMs?: number;
   /** Why, for whoever looks at the dead letter; at most 1024 bytes. */

@@ -30,6 +30,7 @@ import {
   type ScheduleOptions,
   type ScheduleReceipt,
   type Settlement,
+  type SettleOptions,
   type TakeOptions,
   type TopicStats,
 } from "./answers.ts";
@@ -225,18 +226,18 @@ export class MessageBus implements AsyncDisposable {
    * Is done with leased messages: they are not handed out again in their groups. That of a lease that has ended counts,
    * if the message was not handed out again. The group changes at once, in this call; the promise is for the store.
    *
-   * @throws {BusError} `already_closed`.
+   * @throws {BusError} `bad_topic` or `not_nfc` for a wrong one in `of`, `already_closed`.
    */
-  ack(tokens: string | readonly string[]): Promise<Settlement> {
+  ack(tokens: string | readonly string[], options: SettleOptions = {}): Promise<Settlement> {
     this.#assertOpen();
-    return this.#parts.leases.ack(listOf(tokens));
+    return this.#parts.leases.ack(listOf(tokens), options);
   }
 
   /**
    * Hands leased messages back, to be handed out again before anything new, at once or after a delay. One that has had
    * all its attempts becomes a dead letter in `<topic>/-dead`.
    *
-   * @throws {BusError} `bad_option` for a wrong delay or reason, `already_closed`.
+   * @throws {BusError} `bad_option` for a wrong delay or reason, or as {@linkcode MessageBus.ack}.
    */
   nack(tokens: string | readonly string[], options: NackOptions = {}): Promise<Settlement> {
     this.#assertOpen();
@@ -246,11 +247,23 @@ export class MessageBus implements AsyncDisposable {
   /**
    * Makes leases last for `leaseMs` from now on. Default: as long as each was to last at first.
    *
-   * @throws {BusError} `bad_option` for a lease that is not from 1 s to 12 h, `already_closed`.
+   * @throws {BusError} `bad_option` for a lease that is not from 1 s to 12 h, or as {@linkcode MessageBus.ack}.
    */
-  extend(tokens: string | readonly string[], leaseMs?: number): Promise<Settlement> {
+  extend(tokens: string | readonly string[], leaseMs?: number, options: SettleOptions = {}): Promise<Settlement> {
     this.#assertOpen();
-    return this.#parts.leases.extend(listOf(tokens), leaseMs);
+    return this.#parts.leases.extend(listOf(tokens), leaseMs, options);
+  }
+
+  /**
+   * Makes a group as a first pull would, and takes nothing: one that doesn't exist begins at `from`, or, if there is no
+   * topic yet, with the first message. Does nothing to one that exists but that it counts as used.
+   *
+   * @throws {BusError} `bad_topic`, `not_nfc`, `bad_group`, `bad_cursor`, `bad_option`, `too_many_groups`,
+   * `already_closed`.
+   */
+  makeGroup(topic: string, options: TakeOptions): void {
+    this.#assertOpen();
+    this.#parts.queues.makeGroup(topic, options);
   }
 
   /**
@@ -279,6 +292,8 @@ export class MessageBus implements AsyncDisposable {
     const target = this.#parts.topics.find(topic)?.groups.get(group);
     if (target === undefined) return false;
     this.#parts.groups.delete(target);
+    // Who waits for it makes it anew, now: not after the next message, which would not be new to it then.
+    this.#parts.queues.wake(target);
     await this.#parts.store.forget(target.topic.info, group);
     return true;
   }

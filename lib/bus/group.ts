@@ -7,6 +7,7 @@
 
 import type { Gap, GapReason } from "../event.ts";
 import type { Message } from "../message.ts";
+import type { LeaseHolder } from "./answers.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
 import type { GroupChange, UnackedMessage } from "./store.ts";
 import type { Topic } from "./topic.ts";
@@ -39,6 +40,8 @@ export class Item {
   attempt = 0;
   /** The token of its last lease, as long as that can be settled. */
   token: string | undefined;
+  /** Who was given its last lease, if that wants to know. */
+  holder: LeaseHolder | undefined;
   /** How long its last lease was to last, in milliseconds. */
   leaseMs = 0;
   /** Whether the message has left the log; then it is only here until its lease ends. */
@@ -62,6 +65,8 @@ export interface Lease {
   readonly nowMs: number;
   /** For how long, in milliseconds. */
   readonly leaseMs: number;
+  /** Who has it, if that wants to know. */
+  readonly holder?: LeaseHolder | undefined;
 }
 
 /** What a group needs of its bus. */
@@ -187,6 +192,11 @@ export class Group {
     return this.topic.log.countFrom(this.#next);
   }
 
+  /** How many messages could be handed out now, if none of them had to wait for its key. */
+  get offered(): number {
+    return this.#ready.size + this.ahead;
+  }
+
   /** Takes note of what is missing before the group begins. */
   miss(gap: Gap): void {
     this.#gaps.push(gap);
@@ -266,8 +276,8 @@ export class Group {
   /** Takes a leased message back. */
   nack(item: Item, { dueMs, nowMs, reason, counts }: NackRequest): void {
     if (item.lost) return this.#remove(item);
-    this.#revoke(item);
     this.#leave(item);
+    this.#revoke(item);
     if (!counts && item.attempt > 0) item.attempt--;
     item.reason = reason;
     if (counts && this.#isSpent(item)) this.#bury(item, this.topic.log.get(item.id)!);
@@ -283,6 +293,7 @@ export class Group {
     item.state = "leased";
     item.leaseMs = leaseMs;
     item.place = this.#due.add(item, nowMs + leaseMs);
+    item.holder?.leased(item.token!);
     this.#host.watch(this);
   }
 
@@ -316,7 +327,10 @@ export class Group {
 
   /** Ends: no token of it is good any more. */
   end(): void {
-    for (const item of this.#items.values()) this.#revoke(item);
+    for (const item of this.#items.values()) {
+      if (item.state === "leased") item.holder?.released(item.token!);
+      this.#revoke(item);
+    }
   }
 
   /** What has changed since this was asked last, for the store; `undefined` if nothing has. */
@@ -372,12 +386,14 @@ export class Group {
     return attempt === 1 ? message : message.handedOut({ attempt });
   }
 
-  #lease(item: Item, message: Message, { nowMs, leaseMs }: Lease): Message {
+  #lease(item: Item, message: Message, { nowMs, leaseMs, holder }: Lease): Message {
     item.state = "leased";
     item.attempt++;
     item.leaseMs = this.leaseMs = leaseMs;
     item.reason = LEASE_EXPIRED;
     item.token = this.#host.issue(item);
+    item.holder = holder;
+    holder?.leased(item.token);
     item.place = this.#due.add(item, nowMs + leaseMs);
     this.#note(item);
     this.#host.watch(this);
@@ -406,16 +422,17 @@ export class Group {
     this.#host.bury(item, message);
   }
 
-  /** Takes an item out of its place. */
+  /** Takes an item out of its place, its token still known. */
   #leave(item: Item): void {
     if (item.place === undefined) return;
+    if (item.state === "leased") item.holder?.released(item.token!);
     (item.state === "ready" ? this.#ready : this.#due).remove(item.place);
     item.place = undefined;
   }
 
   #remove(item: Item): void {
-    this.#revoke(item);
     this.#leave(item);
+    this.#revoke(item);
     this.#release(item);
     this.#items.delete(item.id);
     (this.#done ??= []).push(item.id);

@@ -5,7 +5,15 @@
  */
 
 import { BusError } from "../errors.ts";
-import { MAX_LEASE_MS, MIN_LEASE_MS, type NackOptions, type Settlement } from "./answers.ts";
+import { canonicalTopicName } from "../topic_name.ts";
+import {
+  type GroupName,
+  MAX_LEASE_MS,
+  MIN_LEASE_MS,
+  type NackOptions,
+  type Settlement,
+  type SettleOptions,
+} from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Group, Item } from "./group.ts";
 import { Tokens } from "./tokens.ts";
@@ -63,8 +71,8 @@ export class Leases {
   }
 
   /** See `MessageBus.ack`. */
-  ack(tokens: readonly string[]): Promise<Settlement> {
-    return this.#settle(tokens, (item) => {
+  ack(tokens: readonly string[], { of }: SettleOptions): Promise<Settlement> {
+    return this.#settle(tokens, of, (item) => {
       item.group.ack(item);
       this.#acked++;
     });
@@ -73,7 +81,7 @@ export class Leases {
   /** See `MessageBus.nack`. */
   nack(
     tokens: readonly string[],
-    { delayMs = 0, reason = "rejected", count = true }: NackOptions,
+    { delayMs = 0, reason = "rejected", count = true, of }: NackOptions,
   ): Promise<Settlement> {
     if (!(delayMs >= 0 && delayMs <= MAX_LEASE_MS)) {
       throw new BusError("bad_option", `Bad delay: ${delayMs} ms, not from 0 to ${MAX_LEASE_MS}`);
@@ -82,28 +90,37 @@ export class Leases {
       throw new BusError("bad_option", `Bad reason: longer than ${MAX_REASON_BYTES} bytes`);
     }
     const wellFormed = reason.toWellFormed();
-    return this.#settle(tokens, (item, nowMs) => {
+    return this.#settle(tokens, of, (item, nowMs) => {
       item.group.nack(item, { nowMs, dueMs: nowMs + delayMs, reason: wellFormed, counts: count });
       this.#nacked++;
     });
   }
 
   /** See `MessageBus.extend`. */
-  extend(tokens: readonly string[], leaseMs: number | undefined): Promise<Settlement> {
+  extend(tokens: readonly string[], leaseMs: number | undefined, { of }: SettleOptions): Promise<Settlement> {
     if (leaseMs !== undefined) assertLease(leaseMs);
-    return this.#settle(tokens, (item, nowMs) => {
+    return this.#settle(tokens, of, (item, nowMs) => {
       item.group.extend(item, { nowMs, leaseMs: leaseMs ?? item.leaseMs });
     });
   }
 
   /** Changes everything at once; only the answer waits for the store. */
-  #settle(tokens: readonly string[], change: (item: Item, nowMs: number) => void): Promise<Settlement> {
+  #settle(
+    tokens: readonly string[],
+    of: GroupName | undefined,
+    change: (item: Item, nowMs: number) => void,
+  ): Promise<Settlement> {
+    const isMeant = of === undefined ? () => true : membership(of);
     const nowMs = this.#parts.clock.now();
     const done: string[] = [];
     const unknown: string[] = [];
     const groups = new Set<Group>();
     for (const token of new Set(tokens)) {
       const group = this.#items.get(token)?.group;
+      if (group !== undefined && !isMeant(group)) {
+        unknown.push(token);
+        continue;
+      }
       if (group !== undefined && !groups.has(group)) {
         groups.add(group);
         group.usedMs = group.topic.usedMs = nowMs;
@@ -121,6 +138,12 @@ export class Leases {
     const noted = [...groups].map((group) => this.#parts.note(group)).filter((answer) => answer !== undefined);
     return noted.length === 0 ? Promise.resolve(settlement) : Promise.all(noted).then(() => settlement);
   }
+}
+
+/** Whether a group is the one of this name. */
+function membership({ topic, group }: GroupName): (candidate: Group) => boolean {
+  const canonical = canonicalTopicName(topic);
+  return ({ name, topic: { info } }) => name === group && info.name === canonical;
 }
 
 /**

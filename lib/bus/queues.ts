@@ -7,7 +7,15 @@
 import { BusError, quote } from "../errors.ts";
 import { formatCursor, type Message, parseCursor } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import type { Batch, BrowseOptions, BrowseWaitingOptions, Page, PullBatchOptions, TakeOptions } from "./answers.ts";
+import type {
+  Batch,
+  BrowseOptions,
+  BrowseWaitingOptions,
+  GroupName,
+  Page,
+  PullBatchOptions,
+  TakeOptions,
+} from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { Groups } from "./groups.ts";
@@ -50,6 +58,8 @@ export class Queues {
   readonly #parts: QueuesParts;
   readonly #waiting: WaitingPulls;
   readonly #browsing: WaitingPulls;
+  /** Those that are served at the end of this turn. */
+  readonly #waking = new Set<Group>();
   #draining = false;
   #pulled = 0;
   #redelivered = 0;
@@ -81,11 +91,16 @@ export class Queues {
     return this.#waiting.countOf({ topic, group });
   }
 
-  /** Serves those who wait for a group, at the end of this turn: it has a message to be handed out again. */
-  wake({ topic: { info }, name: group }: Group): void {
-    const topic = info.name;
-    if (this.waitersOf(topic, group) === 0) return;
-    this.#parts.clock.defer(() => this.#waiting.serveGroup({ topic, group }));
+  /** Serves those who wait for a group, at the end of this turn: it may have something for them. */
+  wake(group: Group): void {
+    const awaited = { topic: group.topic.info.name, group: group.name };
+    // Once, however many there are: a socket that closes hands back a thousand.
+    if (this.#waking.has(group) || this.#waiting.countOf(awaited) === 0) return;
+    this.#waking.add(group);
+    this.#parts.clock.defer(() => {
+      this.#waking.delete(group);
+      this.#waiting.serveGroup(awaited);
+    });
   }
 
   /** Serves those who wait for the topic of this name, as far as there is something. */
@@ -100,6 +115,11 @@ export class Queues {
     this.#draining = true;
     this.#waiting.giveUp();
     this.#browsing.giveUp();
+  }
+
+  /** See `MessageBus.makeGroup`. */
+  makeGroup(name: string, options: TakeOptions): void {
+    this.#groupOf(name, options);
   }
 
   /** See `MessageBus.get`. The store must be synchronous. */
@@ -170,9 +190,19 @@ export class Queues {
   async #takeLater(name: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
     if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
     const topic = canonicalTopicName(name);
-    const { group = QUEUE, limit = 100 } = options;
-    const take = () => this.#hasNext(topic, options) ? this.#take(topic, options, limit) : undefined;
-    return await this.#waiting.wait({ topic, group }, take, wait) ?? this.#take(topic, options, 0);
+    const { group = QUEUE, limit = 100, holder } = options;
+    const awaited = { topic, group };
+    const take = () => {
+      if (!this.#hasNext(topic, options)) return undefined;
+      return this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
+    };
+    return await this.#waiting.wait(awaited, take, wait) ?? this.#take(topic, options, 0);
+  }
+
+  /** How much of what there is belongs to one of those who wait, so that what comes at once goes to all of them. */
+  #shareOf(awaited: GroupName): number {
+    const offered = this.#parts.topics.find(awaited.topic)?.groups.get(awaited.group)?.offered ?? 0;
+    return Math.ceil(offered / this.#waiting.countOf(awaited));
   }
 
   /** Whether there is something next in a group, even if only that it has no room for it. */
@@ -207,14 +237,15 @@ export class Queues {
       observer.pulled?.(canonicalTopicName(name), undefined);
       return NOTHING;
     }
-    const { leaseMs, maxBytes = MAX_BATCH_BYTES } = options;
-    const lease = leaseMs === undefined ? undefined : { nowMs: group.usedMs, leaseMs };
+    const { leaseMs, holder, maxBytes = MAX_BATCH_BYTES } = options;
+    const lease = leaseMs === undefined ? undefined : { nowMs: group.usedMs, leaseMs, holder };
+    const most = Math.min(limit, holder?.room ?? Infinity);
     const topic = group.topic.info.name;
     const messages: Message[] = [];
     group.skip();
-    for (let bytes = 0; messages.length < limit;) {
+    for (let bytes = 0; messages.length < most;) {
       const isFirst = messages.length === 0;
-      if (limit > 1) {
+      if (most > 1) {
         const next = group.peek(isFirst);
         if (typeof next === "object" && (bytes += lineLength(next)) > maxBytes && !isFirst) break;
       }

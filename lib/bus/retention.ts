@@ -180,6 +180,7 @@ export class Retention {
     if (topic.deleted || topic.log.get(id) === undefined) return;
     this.#drop(topic, id, "redriven", nowMs);
     this.#rank(topic);
+    if (topic.log.length === 0) this.#onEmptied(topic, nowMs);
   }
 
   /** Makes room for one more message of so many bytes; for none if that are 0. */

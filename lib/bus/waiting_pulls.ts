@@ -5,6 +5,7 @@
  */
 
 import { BusError } from "../errors.ts";
+import type { GroupName } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 
 /** How long a pull waits. */
@@ -22,15 +23,7 @@ interface WaitingPull {
   giveUp(reason: unknown): void;
 }
 
-/** The group that a pull waits for. */
-export interface GroupName {
-  /** The canonical name of the topic. */
-  readonly topic: string;
-  /** The name of the group; `""` is the queue. */
-  readonly group: string;
-}
-
-/** Keeps the pulls that wait, by the names of topic and group, because they may come before these do. */
+/** Keeps the pulls that wait, by the canonical name of the topic and that of the group: they may come before these do. */
 export class WaitingPulls {
   readonly #clock: Clock;
   readonly #byTopic = new Map<string, Map<string, Set<WaitingPull>>>();

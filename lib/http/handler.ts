@@ -11,11 +11,12 @@ import { assertPublishable, isEndpoint } from "../topic_name.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
 import { TextLines } from "./encodings.ts";
-import { checkHandshake, chooseProtocol, upgrade } from "./handshake.ts";
+import { checkHandshake, chooseProtocol, LINES_SUBPROTOCOL, upgrade } from "./handshake.ts";
 import { type Head, lists, readHead, type Route } from "./head.ts";
 import { publish } from "./publish.ts";
 import { SocketPublisher } from "./publish_ws.ts";
 import { browse, noTopic, pull } from "./pull.ts";
+import { SocketWorker } from "./push_group.ts";
 import { StreamPush } from "./push_stream.ts";
 import { SocketPush } from "./push_ws.ts";
 import { type ReadRequest, readRequestOf } from "./read.ts";
@@ -85,6 +86,7 @@ const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
   stream: "subscribe",
   socket: "subscribe",
   publisher: "publish",
+  worker: "subscribe",
 };
 /** What a path has that asks for several topics: a comma or a star, percent-encoded or not. */
 const SEVERAL = /[*,]|%2[AaCc]/;
@@ -170,7 +172,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   ): Response | Promise<Response> {
     const asked = readRequestOf(head, query, clock);
     head.route = ROUTES[asked.kind];
-    if (several && (asked.kind === "pull" || asked.kind === "browse")) {
+    if (several && (asked.kind === "pull" || asked.kind === "browse" || asked.kind === "worker")) {
       const hint = "lists and wildcards can only be subscribed to: add format=ndjson or format=sse";
       throw new BusError("bad_topic", `Bad topic name ${quote(path)}: ${hint}`);
     }
@@ -193,16 +195,46 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
         const { protocol, frames } = chooseProtocol(head, asked.frames);
         const topic = names.of(path);
         assertPublishable(topic);
-        const address = addressOf(info);
-        const refused = (error: BusError) => {
-          onRefusal?.(error, () => address);
-          onMessageRefused?.(error.code);
-        };
+        const refused = refusing(info);
         return upgrade(request, protocol, (socket) => {
           new SocketPublisher(bus, topic, socket, { frames, draining, onRefusal: refused, onBug, stallMs, clock });
         });
       }
+      case "worker": {
+        checkHandshake(head);
+        const { protocol, frames } = chooseProtocol(head, asked.frames);
+        if (frames === "plain") {
+          const hint = `use the subprotocol ${quote(LINES_SUBPROTOCOL)}, or frames=ndjson`;
+          throw new BusError("bad_parameter", `Bad query parameter "group": leases come in frames of lines; ${hint}`);
+        }
+        const topic = names.of(path);
+        if (isEndpoint(topic)) throw noTopic(topic);
+        // What is published as soon as the client has the answer to its handshake is not before the group begins.
+        bus.makeGroup(topic, asked);
+        const refused = refusing(info);
+        return upgrade(request, protocol, (socket) => {
+          new SocketWorker(bus, topic, socket, {
+            ...asked,
+            draining,
+            onRefusal: refused,
+            onBug,
+            stallMs,
+            clock,
+            budget,
+          });
+        });
+      }
     }
+  }
+
+  /** Who is told of what a socket is refused. */
+  function refusing(info: Deno.ServeHandlerInfo<Deno.Addr>): (error: BusError) => void {
+    // Now: later the platform doesn't know it any more.
+    const address = addressOf(info);
+    return (error) => {
+      onRefusal?.(error, () => address);
+      onMessageRefused?.(error.code);
+    };
   }
 
   /** What a path subscribes to. */

@@ -18,6 +18,7 @@ import { parametersOf } from "./target.ts";
 export type ReadRequest =
   | { readonly kind: "socket"; readonly since: Since; readonly frames: string | undefined }
   | { readonly kind: "publisher"; readonly frames: string | undefined }
+  | { readonly kind: "worker"; readonly frames: string | undefined } & WorkParameters
   | { readonly kind: "stream"; readonly format: "sse" | "ndjson"; readonly since: Since }
   | { readonly kind: "browse"; readonly since: Since; readonly asText: boolean } & PullParameters
   | { readonly kind: "pull" } & PullParameters & TakeParameters;
@@ -35,17 +36,28 @@ interface TakeParameters {
   readonly ack: readonly string[] | undefined;
 }
 
+interface WorkParameters {
+  readonly group: string;
+  readonly from: Since | undefined;
+  readonly leaseMs: number;
+  readonly inflight: number;
+}
+
 /** How long a pull may wait, in milliseconds. */
 export const MAX_WAIT_MS = 5 * 60_000;
 const MAX_PULLED = 1000;
 const MAX_BROWSED = 10_000;
 const MAX_SHOWN = 100;
+const MAX_INFLIGHT = 1000;
+const DEFAULT_INFLIGHT = 100;
+const DEFAULT_LEASE_MS = 30_000;
 const SINCE_FORMS = "earliest, latest, an id such as 42 or 42@jf6ynu4k, a duration such as 10m, a time such as " +
   "2018-03-25T13:18:38Z, or last:100";
 
 const PARAMETERS = {
   socket: ["since", "index", "frames", "mode"],
   publisher: ["frames", "mode"],
+  worker: ["frames", "group", "from", "lease", "inflight"],
   stream: ["format", "since", "index"],
   browse: ["format", "since", "index", "limit", "wait"],
   pull: ["format", "limit", "wait", "group", "from", "lease", "ack"],
@@ -80,6 +92,7 @@ export function readRequestOf(head: Head, query: string | undefined, clock: Cloc
 const NAMES: Readonly<Record<ReadRequest["kind"], string>> = {
   socket: "a WebSocket",
   publisher: "mode=publish",
+  worker: "a WebSocket of a group",
   stream: "a stream of messages",
   browse: "browsing",
   pull: "a pull",
@@ -89,6 +102,8 @@ function interpret(head: Head, given: ReadonlyMap<string, string>, clock: Clock)
   if (lists(head.upgrade, "websocket")) {
     const frames = given.get("frames");
     if (readChoice(given, "mode", ["subscribe", "publish"]) === "publish") return { kind: "publisher", frames };
+    const group = given.get("group");
+    if (group !== undefined) return { kind: "worker", frames, group, ...readWork(given, clock) };
     return { kind: "socket", frames, since: beginningOf(head, given, clock) };
   }
   const format = readChoice(given, "format", ["sse", "ndjson", "raw"]);
@@ -109,10 +124,10 @@ function interpret(head: Head, given: ReadonlyMap<string, string>, clock: Clock)
   // A person who opens a topic in a browser looks at it, and takes nothing.
   const isPerson = !asksToPull && listsType(head.accept, "text/html");
   if (since !== undefined || isPerson) {
-    const limit = readLimit(given, MAX_BROWSED);
+    const limit = readCount(given, "limit", MAX_BROWSED);
     return { kind: "browse", since: since ?? { last: MAX_SHOWN }, asText: isPerson, waitMs, raw, limit };
   }
-  return { kind: "pull", waitMs, raw, limit: readLimit(given, MAX_PULLED), ...readTake(given, clock) };
+  return { kind: "pull", waitMs, raw, limit: readCount(given, "limit", MAX_PULLED), ...readTake(given, clock) };
 }
 
 /** What to take, and how. */
@@ -124,6 +139,15 @@ function readTake(given: ReadonlyMap<string, string>, clock: Clock): TakeParamet
   }
   const ack = given.get("ack");
   return { group, from, leaseMs: readLease(given), ack: ack === undefined ? undefined : tokensIn(ack) };
+}
+
+/** What to lease from a group, and how. */
+function readWork(given: ReadonlyMap<string, string>, clock: Clock): Omit<WorkParameters, "group"> {
+  return {
+    from: readSince(given, "from", clock),
+    leaseMs: readLease(given) ?? DEFAULT_LEASE_MS,
+    inflight: readCount(given, "inflight", MAX_INFLIGHT) ?? DEFAULT_INFLIGHT,
+  };
 }
 
 /** Whether an `Accept` header could ask for a stream: nearly all of them can't, and taking them apart takes time. */
@@ -171,12 +195,12 @@ function readChoice<const T extends string>(
   return choice;
 }
 
-function readLimit(given: ReadonlyMap<string, string>, max: number): number | undefined {
-  const text = given.get("limit");
+function readCount(given: ReadonlyMap<string, string>, name: string, max: number): number | undefined {
+  const text = given.get(name);
   if (text === undefined) return undefined;
-  const limit = /^[1-9][0-9]{0,5}$/.test(text) ? Number(text) : NaN;
-  if (limit <= max) return limit;
-  throw new BusError("bad_parameter", `Bad value of "limit": ${quote(text)}, not a number from 1 to ${max}`);
+  const count = /^[1-9][0-9]{0,5}$/.test(text) ? Number(text) : NaN;
+  if (count <= max) return count;
+  throw new BusError("bad_parameter", `Bad value of ${quote(name)}: ${quote(text)}, not a number from 1 to ${max}`);
 }
 
 function readWait(given: ReadonlyMap<string, string>): number {

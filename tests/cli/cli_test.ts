@@ -221,7 +221,10 @@ Deno.test("msgbus refuses a command line that is wrong with 2, and says what is 
     [["redrive"], "Too few arguments: msgbus redrive <topic>"],
     [["pub", "foo", "--header", "no colon", "x"], `Bad --header "no colon": not a header such as 'trace: 1a2b'`],
     [["pub", "foo", "--header", "a: 1", "--header", "A: 2", "x"], 'Bad --header "A": given twice'],
-    [["pub", "foo", "--header", "msgbus-x: 1", "x"], 'Bad header name "msgbus-x": those with msgbus- are the server\'s'],
+    [
+      ["pub", "foo", "--header", "msgbus-x: 1", "x"],
+      'Bad header name "msgbus-x": those with msgbus- are the server\'s',
+    ],
     [["pub", "foo", "--header", "a: \x01", "x"], 'Bad value of header "a"'],
     [["pub", "foo", "--key", "x".repeat(257), "x"], "Bad key"],
     [["pub", "foo", "--content-type", "nonsense", "x"], 'Bad content type "nonsense"'],

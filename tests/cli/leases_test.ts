@@ -84,7 +84,8 @@ Deno.test("msgbus dead shows as many dead letters as there are, of the group tha
     const pulled = await run(["pull", "jobs", "-g", group, "-l", "30s", "-n", count, "-f", "{lease}"]);
     assertEquals((await run(["nack", "--reason", "no"], pulled.stdout)).code, 0);
   }
-  const shown = async (...flags: string[]) => (await run(["dead", "jobs", "-f", "payload", ...flags])).stdout.split("\n");
+  const shown = async (...flags: string[]) =>
+    (await run(["dead", "jobs", "-f", "payload", ...flags])).stdout.split("\n");
   assertEquals((await shown()).length - 1, 1_103);
   assertEquals(await shown("--group", "h"), ["0", "1", "2", ""]);
   assertEquals(await shown("--count", "2"), ["0", "1", ""]);
@@ -102,15 +103,24 @@ Deno.test("msgbus groups tells how far groups are, and forgets one", async () =>
   assertEquals(code, 0);
   assertEquals(stderr.match(/^msgbus: "jobs" group "mailer": messages are kept for 1m, less than .*\n$/)?.length, 1);
   const rows = stdout.trimEnd().split("\n").map((line) => line.split(/ +/));
-  assertEquals(rows.map(([topic, group, lag, leased, , , attempts, , acked]) => [topic, group, lag, leased, attempts, acked]), [
-    ["TOPIC", "GROUP", "LAG", "LEASED", "ATTEMPTS", "ACKED"],
-    ["jobs", "-", "3", "0", "0", "0"],
-    ["jobs", "mailer", "2", "1", "1", "0"],
-    ["jobs", "audit", "1", "0", "0", "2"],
-  ]);
+  assertEquals(
+    rows.map(([topic, group, lag, leased, , , attempts, , acked]) => [topic, group, lag, leased, attempts, acked]),
+    [
+      ["TOPIC", "GROUP", "LAG", "LEASED", "ATTEMPTS", "ACKED"],
+      ["jobs", "-", "3", "0", "0", "0"],
+      ["jobs", "mailer", "2", "1", "1", "0"],
+      ["jobs", "audit", "1", "0", "0", "2"],
+    ],
+  );
   assert(rows.every((row) => row.length === rows[0]!.length));
-  const lines = (await run(["groups", "--format", "json"])).stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
-  assertEquals(lines.map(({ topic, group, acked }) => [topic, group, acked]), [["jobs", "mailer", 0], ["jobs", "audit", 2]]);
+  const lines = (await run(["groups", "--format", "json"])).stdout.trimEnd().split("\n").map((line) =>
+    JSON.parse(line)
+  );
+  assertEquals(lines.map(({ topic, group, acked }) => [topic, group, acked]), [["jobs", "mailer", 0], [
+    "jobs",
+    "audit",
+    2,
+  ]]);
   const served = await (await fetch(`${server.uri}/-/groups`)).json();
   assertEquals(lines.map((line) => Object.keys(line).sort()), served.map((line: object) => Object.keys(line).sort()));
   assertEquals(ended(await run(["groups", "jobs", "--delete", "mailer"])), [0, "", ""]);
