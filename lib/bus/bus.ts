@@ -291,10 +291,10 @@ export class MessageBus implements AsyncDisposable {
     assertGroupName(group);
     const target = this.#parts.topics.find(topic)?.groups.get(group);
     if (target === undefined) return false;
-    this.#parts.groups.delete(target);
+    const forgotten = this.#parts.groups.delete(target);
     // Who waits for it makes it anew, now: not after the next message, which would not be new to it then.
     this.#parts.queues.wake(target);
-    await this.#parts.store.forget(target.topic.info, group);
+    await forgotten;
     return true;
   }
 
@@ -435,6 +435,8 @@ export class MessageBus implements AsyncDisposable {
     this.#closed = true;
     this.#parts.schedule.stop();
     this.#parts.delayed.stop();
+    // What is to be moved at the end of this turn would find the store closed.
+    this.#parts.deadLetters.flush();
     await this.#parts.store.close();
   }
 

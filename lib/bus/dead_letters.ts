@@ -10,7 +10,7 @@ import type { Message } from "../message.ts";
 import { canonicalTopicName, isTopicName } from "../topic_name.ts";
 import type { Redriven } from "./answers.ts";
 import type { Clock } from "./clock.ts";
-import type { Item } from "./group.ts";
+import type { Group, Item } from "./group.ts";
 import type { Intake } from "./intake.ts";
 import type { Retention } from "./retention.ts";
 import type { TopicTable } from "./topic_table.ts";
@@ -125,12 +125,14 @@ export class DeadLetters {
 
   /** One that can't be moved is not lost: that is tried again, as long as the message is retained. */
   #move({ item, message }: Grave): void {
-    const { group, id } = item;
+    const { group } = item;
     const { topic } = group;
-    if (topic.deleted) return;
+    if (isGone(group)) return;
     const { clock, intake } = this.#parts;
-    const retry = () => group.retry(item, clock.now() + RETRY_MS);
-    const change = { group: group.name, next: group.next, unacked: [], done: [id] };
+    // What is gone must not come back for its next attempt.
+    const retry = () => isGone(group) ? undefined : group.retry(item, clock.now() + RETRY_MS);
+    // The store must not be told of a group of what it is removing.
+    if (topic.removal !== undefined) return retry();
     let answer: void | Promise<void>;
     try {
       answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
@@ -138,18 +140,23 @@ export class DeadLetters {
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
-        settles: { topic: topic.info, change },
+        settles: { topic: topic.info, change: group.changeOf(item) },
       });
     } catch {
       return retry();
     }
     const finish = () => {
       this.#moved++;
-      group.finish(item);
+      if (!isGone(group)) group.finish(item);
     };
     if (answer === undefined) finish();
     else answer.then(finish, retry);
   }
+}
+
+/** Whether a group, or its topic, was deleted or forgotten; there may be another one of its name. */
+function isGone(group: Group): boolean {
+  return group.topic.deleted || group.topic.groups.get(group.name) !== group;
 }
 
 function comesFrom({ headers }: Message, topic: string, group: string | undefined): boolean {
