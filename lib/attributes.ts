@@ -94,10 +94,7 @@ export function assertKey(name: string, key: string): void {
 export function assertContentType(contentType: string): void {
   const fits = typeof contentType === "string" && contentType.length <= MAX_CONTENT_TYPE_LENGTH;
   if (fits && MEDIA_TYPE.test(contentType)) return;
-  throw new BusError(
-    "bad_header",
-    `Bad content type ${quote(String(contentType))}: not a media type such as text/plain`,
-  );
+  throw new BusError("bad_header", `Bad content type ${shown(contentType)}: not a media type such as text/plain`);
 }
 
 function headersOf(given: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
@@ -121,7 +118,7 @@ function headersOf(given: Readonly<Record<string, string>>): Readonly<Record<str
     }
     if (name in headers) throw new BusError("bad_header", `Header ${quote(name)} is given twice`);
     if (typeof value !== "string" || UNSPEAKABLE.test(value)) {
-      throw new BusError("bad_header", `Bad value of header ${quote(name)}: ${quote(String(value))}`);
+      throw new BusError("bad_header", `Bad value of header ${quote(name)}: ${shown(value)}`);
     }
     headers[name] = value;
     bytes += name.length + encoder.encode(value).length;
@@ -130,4 +127,9 @@ function headersOf(given: Readonly<Record<string, string>>): Readonly<Record<str
     throw new BusError("headers_too_large", `Cannot publish ${bytes} bytes of headers: more than ${MAX_HEADER_BYTES}`);
   }
   return headers;
+}
+
+/** What somebody gave for a text. What is none is not shown: not everything can be made one. */
+function shown(value: unknown): string {
+  return typeof value === "string" ? quote(value) : `a value of type ${typeof value}`;
 }

@@ -118,6 +118,8 @@ for (
     "a value with half a character": { a: "\ud83d" },
     "a value that is no text": { a: 1 },
     "a value that is nothing": { a: null },
+    "a value that can't be made a text": { a: { toString: 1 } },
+    "a value too deep to be made a text": { a: JSON.parse("[".repeat(100_000) + "]".repeat(100_000)) },
     "a text": "abc",
     "a list": ["a"],
     "nothing": null,

@@ -4,11 +4,13 @@
  * @module
  */
 
+import { MessageBus } from "../lib/bus/bus.ts";
+import { Endpoints } from "../lib/http/endpoints.ts";
 import { STATUS } from "../lib/http/respond.ts";
 import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
 import { FAMILIES } from "../lib/metrics/families.ts";
 import { environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
-import { assert, assertEquals, assertStringIncludes } from "./deps.ts";
+import { assert, assertEquals, assertGreater, assertStringIncludes } from "./deps.ts";
 
 const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
 
@@ -34,6 +36,13 @@ Deno.test("docs/http-api.md lists each error with its status", async () => {
   const sent = ERROR_CODES.filter((code) => !NOT_OVER_HTTP.includes(code)).map((code) => [code, STATUS[code]]);
   assertEquals(Object.fromEntries(listed), Object.fromEntries(sent));
   assertEquals(listed.length, sent.length);
+});
+
+Deno.test("docs/http-api.md names each endpoint", async () => {
+  const page = await read("docs/http-api.md");
+  const { names } = new Endpoints({ bus: new MessageBus(), metrics: () => "" });
+  assertGreater(names.length, 8);
+  for (const name of names) assertStringIncludes(page, `/${name}`);
 });
 
 Deno.test("docs/library.md lists the errors that only programs see", async () => {

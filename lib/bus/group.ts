@@ -293,7 +293,6 @@ export class Group {
   extend(item: Item, { nowMs, leaseMs }: Lease): void {
     this.#leave(item);
     item.state = "leased";
-    item.leaseMs = leaseMs;
     item.place = this.#due.add(item, nowMs + leaseMs);
     item.holder?.leased(item.token!);
     this.#host.watch(this);

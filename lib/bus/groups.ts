@@ -9,7 +9,7 @@ import { formatCursor } from "../message.ts";
 import { isTopicName } from "../topic_name.ts";
 import { formatDuration } from "../wire/duration.ts";
 import type { Since } from "../wire/since.ts";
-import type { GroupStats } from "./answers.ts";
+import type { GroupName, GroupStats } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import { deadTopicOf } from "./dead_letters.ts";
 import { Group, type GroupHost, QUEUE } from "./group.ts";
@@ -115,6 +115,15 @@ export class Groups {
     return made;
   }
 
+  /** Takes note that a group of a topic was used, whether or not the topic exists. */
+  noteUse({ topic, group }: GroupName, existing: Topic | undefined): void {
+    const nowMs = this.#parts.clock.now();
+    const found = existing?.groups.get(group);
+    const pending = this.#pending.get(topic);
+    if (found !== undefined) found.usedMs = nowMs;
+    else if (pending?.has(group)) pending.set(group, nowMs);
+  }
+
   /** Forgets a group; settles when the store has, too. */
   delete(group: Group): void | Promise<void> {
     const { topic } = group;
@@ -141,6 +150,7 @@ export class Groups {
   /** A group as it is now; what is over must have been ended before. */
   statsOf(group: Group, nowMs: number): GroupStats {
     const { topic: { info, log }, name, floor, next } = group;
+    const waiters = this.#parts.waitersOf(info.name, name);
     let leased = 0;
     let waiting = 0;
     let blocked = 0;
@@ -167,8 +177,8 @@ export class Groups {
       acked: group.acked,
       dead: group.dead,
       lost: group.lost,
-      waiters: this.#parts.waitersOf(info.name, name),
-      idleMs: Math.max(nowMs - group.usedMs, 0),
+      waiters,
+      idleMs: waiters > 0 ? 0 : Math.max(nowMs - group.usedMs, 0),
       warning: warningOf(group),
     };
   }

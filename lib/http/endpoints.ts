@@ -8,9 +8,11 @@ import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
 import { VERSION } from "../version.ts";
 import { groupEndpoints } from "./groups.ts";
-import type { Head } from "./head.ts";
+import { type Head, refusePublishOptions } from "./head.ts";
 import { Refusal } from "./refusal.ts";
 import { jsonResponse, METRICS_TEXT, prefersJson, respond, textResponse } from "./respond.ts";
+import { requestEndpoints } from "./requests.ts";
+import { scheduledEndpoints } from "./scheduled.ts";
 import { parametersOf } from "./target.ts";
 
 /** What endpoints work with. */
@@ -57,6 +59,8 @@ function tableOf({ bus, metrics }: EndpointParts): Readonly<Record<string, Endpo
       },
     },
     ...groupEndpoints(bus),
+    ...scheduledEndpoints(bus),
+    ...requestEndpoints(bus),
     ...(metrics === undefined ? {} : { metrics: { GET: { run: () => respond(200, metrics(), METRICS_TEXT) } } }),
   };
 }
@@ -78,10 +82,11 @@ export class Endpoints {
   /**
    * Answers a request for the endpoint of this canonical name.
    *
-   * @throws {BusError} `no_endpoint`, `method_not_allowed`, `unknown_parameter`, `bad_parameter`, and what the endpoint
+   * @throws {BusError} `no_endpoint`, `method_not_allowed`, `unknown_header`, `unknown_parameter`, `bad_parameter`, and what the endpoint
    * throws.
    */
   answer(name: string, request: Request, head: Head, query: string | undefined): Response | Promise<Response> {
+    refusePublishOptions(head);
     const { method } = request;
     const slash = name.lastIndexOf("/") + 1;
     const whole = this.#byName.get(name);

@@ -12,7 +12,7 @@ import { Endpoints } from "./endpoints.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
 import { TextLines } from "./encodings.ts";
 import { checkHandshake, chooseProtocol, LINES_SUBPROTOCOL, upgrade } from "./handshake.ts";
-import { type Head, lists, readHead, type Route } from "./head.ts";
+import { type Head, lists, readHead, refusePublishOptions, type Route } from "./head.ts";
 import { publish } from "./publish.ts";
 import { SocketPublisher } from "./publish_ws.ts";
 import { browse, noTopic, pull } from "./pull.ts";
@@ -77,9 +77,6 @@ export type Handler = (
 const KNOWN_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"];
 const TOPIC_METHODS = "GET, HEAD, PUT, POST, DELETE, OPTIONS";
 const READ_METHODS = "GET, HEAD, OPTIONS";
-const EXPOSED_HEADERS = "msgbus-bytes, msgbus-count, msgbus-created, msgbus-cursor, msgbus-durability, msgbus-error, " +
-  "msgbus-expires, msgbus-gap, msgbus-groups, msgbus-id, msgbus-lease, msgbus-length, msgbus-next, msgbus-pending, msgbus-seq, " +
-  "msgbus-subscribers, msgbus-topic, msgbus-ttl, msgbus-unknown";
 const ROUTES: Readonly<Record<ReadRequest["kind"], Route>> = {
   pull: "pull",
   browse: "pull",
@@ -131,6 +128,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     if (head.unknownHeader !== undefined) {
       throw new BusError("unknown_header", `Unknown header ${quote(head.unknownHeader)}`);
     }
+    if (method !== "PUT" && method !== "POST") refusePublishOptions(head);
     const isSocket = lists(head.upgrade, "websocket");
     if (isSocket && method !== "GET") throw notAllowed(method, "a WebSocket", "GET");
     if (target.path === "/" && !isSocket) return atRoot(method, head, target);
@@ -142,7 +140,7 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
       case "PUT":
       case "POST":
         head.route = "publish";
-        return publish(bus, name, request, head, target.query);
+        return publish(bus, name, { request, head, query: target.query, clock });
       case "GET":
         return read(request, head, target, info, several);
     }
@@ -272,7 +270,9 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
     response.headers.append("vary", "origin");
     if (exposure.allowsOrigin(head)) {
       response.headers.set("access-control-allow-origin", head.origin);
-      response.headers.set("access-control-expose-headers", EXPOSED_HEADERS);
+      // Those that the message has are among them.
+      const own = [...response.headers.keys()].filter((name) => name.startsWith("msgbus-"));
+      if (own.length > 0) response.headers.set("access-control-expose-headers", own.join(", "));
     }
     return response;
   }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { ErrorCode } from "../errors.ts";
+import { BusError, type ErrorCode, quote } from "../errors.ts";
 
 /** What requests are counted as. */
 export type Route = "publish" | "pull" | "subscribe" | "other";
@@ -16,7 +16,10 @@ export interface Head {
   connection?: string;
   contentEncoding?: string;
   contentLength?: string;
+  contentType?: string;
   host?: string;
+  idempotencyKey?: string;
+  ifMatch?: string;
   lastEventId?: string;
   origin?: string;
   purpose?: string;
@@ -28,6 +31,8 @@ export interface Head {
   webSocketVersion?: string;
   /** The first header that only a proxy adds. */
   proxyHeader?: string;
+  /** The `Msgbus-` headers that say how to publish, by name. */
+  publishOptions?: Map<string, string>;
   /** The first `Msgbus-` header that is not known. */
   unknownHeader?: string;
   /** Not of the head, but found out on the way: what kind of request it is. */
@@ -47,6 +52,9 @@ export function readHead(headers: Headers): Head {
         break;
       case "content-length":
         head.contentLength = value;
+        break;
+      case "content-type":
+        head.contentType = value;
         break;
       case "accept":
         head.accept = value;
@@ -72,6 +80,12 @@ export function readHead(headers: Headers): Head {
       case "connection":
         head.connection = value;
         break;
+      case "idempotency-key":
+        head.idempotencyKey = value;
+        break;
+      case "if-match":
+        head.ifMatch = value;
+        break;
       case "last-event-id":
         head.lastEventId = value;
         break;
@@ -91,10 +105,31 @@ export function readHead(headers: Headers): Head {
         head.proxyHeader ??= name;
         break;
       default:
-        if (name.startsWith("msgbus-")) head.unknownHeader ??= name;
+        if (name.startsWith("msgbus-")) noteOwn(head, name, value);
     }
   });
   return head;
+}
+
+/** How the headers begin that a message keeps. */
+export const META_PREFIX = "msgbus-meta-";
+const PUBLISH_HEADERS: readonly string[] = ["msgbus-ttl", "msgbus-delay", "msgbus-at", "msgbus-key"];
+
+function noteOwn(head: Head, name: string, value: string): void {
+  if (!name.startsWith(META_PREFIX) && !PUBLISH_HEADERS.includes(name)) head.unknownHeader ??= name;
+  else (head.publishOptions ??= new Map()).set(name, value);
+}
+
+/**
+ * Refuses headers that say how to publish on a request that doesn't publish: what was meant would not happen. Standard
+ * ones, which all kinds of clients send, are not meant.
+ *
+ * @throws {BusError} `unknown_header`.
+ */
+export function refusePublishOptions({ publishOptions }: Head): void {
+  if (publishOptions === undefined) return;
+  const [name] = publishOptions.keys();
+  throw new BusError("unknown_header", `Unknown header ${quote(name!)}: it only goes with publishing`);
 }
 
 /** The items of a comma-separated header, trimmed; `undefined` has none. */

@@ -6,23 +6,19 @@
 
 import type { MessageBus } from "../bus/bus.ts";
 import type { Clock } from "../bus/clock.ts";
-import { BusError, quote } from "../errors.ts";
-import { decodeBase64 } from "../wire/base64.ts";
+import { BusError } from "../errors.ts";
 import type { FrameFormat } from "./handshake.ts";
 import { Outbox } from "./outbox.ts";
-import { encodeReceipt } from "./publish.ts";
+import { encodeReceipt, encodeScheduleReceipt } from "./publish.ts";
+import { PLAIN_PUBLISH } from "./publish_options.ts";
+import { type Line, linesOf } from "./publish_lines.ts";
 
 // Receipts that a client hasn't read are kept for it; beyond this it has to go.
 const MAX_UNREAD_LENGTH = 16 * 1024 ** 2;
 // What waits for the store; the platform can't be told to stop reading.
 const MAX_WAITING_BYTES = 64 * 1024 ** 2;
 
-// A frame is published in one go.
-const MAX_LINES = 10_000;
-const MAX_DEPTH = 32;
-
 const encoder = new TextEncoder();
-const strictDecoder = new TextDecoder("utf-8", { fatal: true });
 
 /** What a {@linkcode SocketPublisher} works with. */
 export interface SocketPublisherOptions {
@@ -87,8 +83,9 @@ export class SocketPublisher {
     if (bytes.length > maxBytes) return this.#close(1009, "message too large");
     this.#waitingBytes += bytes.length;
     if (this.#waitingBytes > MAX_WAITING_BYTES) return this.#close(1013, "too much is waiting to be published");
-    const payloads = this.#options.frames === "plain" ? [() => bytes] : linesOf(bytes);
-    const answers = payloads.map((payload) => this.#publish(payload));
+    const { frames, clock } = this.#options;
+    const lines = frames === "plain" ? [() => ({ ...PLAIN_PUBLISH, payload: bytes })] : linesOf(bytes, clock.now());
+    const answers = lines.map((line) => this.#publish(line));
     this.#last = this.#last.then(async () => {
       let receipts = "";
       for (const answer of answers) receipts += `${await answer}${this.#options.frames === "plain" ? "" : "\n"}`;
@@ -98,9 +95,13 @@ export class SocketPublisher {
   }
 
   /** Publishes at once, so that the order is the one in which frames came; resolves to the receipt or the error. */
-  async #publish(payload: () => Uint8Array): Promise<string> {
+  async #publish(line: () => Line): Promise<string> {
     try {
-      return encodeReceipt(await this.#bus.publish(this.#topic, payload()), false);
+      const { payload, delayMs, atMs, options } = line();
+      if (delayMs === undefined && atMs === undefined) {
+        return encodeReceipt(await this.#bus.publish(this.#topic, payload, options), false);
+      }
+      return encodeScheduleReceipt(await this.#bus.schedule(this.#topic, payload, { ...options, delayMs, atMs }));
     } catch (error) {
       if (error instanceof BusError) {
         this.#options.onRefusal(error);
@@ -123,73 +124,5 @@ export class SocketPublisher {
     // What was published must not be in doubt for a client that reads on.
     this.#receipts.flush();
     this.#socket.close(code, reason);
-  }
-}
-
-/** What each line of a frame says is to be published; empty lines say nothing. */
-function linesOf(frame: Uint8Array): (() => Uint8Array)[] {
-  let text: string;
-  try {
-    text = strictDecoder.decode(frame);
-  } catch (cause) {
-    return refused("Cannot publish: the frame is not UTF-8", cause);
-  }
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  if (lines.length > MAX_LINES) return refused(`Cannot publish ${lines.length} lines at once: over ${MAX_LINES}`);
-  return lines.map((line) => () => payloadOf(line));
-}
-
-/** A frame of which nothing is published. */
-function refused(message: string, cause?: unknown): (() => Uint8Array)[] {
-  return [() => {
-    throw new BusError("bad_request", message, { cause });
-  }];
-}
-
-/**
- * A value as JSON.
- *
- * @throws {BusError} `bad_request` for one that is nested too deeply: beyond some thousand levels JavaScript can read
- * JSON that it can't write.
- */
-function rewritten(value: unknown): string {
-  if (isDeeper(value, MAX_DEPTH)) throw new BusError("bad_request", `Cannot publish: json is deeper than ${MAX_DEPTH}`);
-  return JSON.stringify(value);
-}
-
-function isDeeper(value: unknown, depth: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return depth === 0 || Object.values(value).some((member) => isDeeper(member, depth - 1));
-}
-
-/**
- * The payload of a line: exactly one of `payload` (base64), `text` and `json` of an object.
- *
- * @throws {BusError} `bad_request`.
- */
-function payloadOf(line: string): Uint8Array {
-  let record: unknown;
-  try {
-    record = JSON.parse(line);
-  } catch (cause) {
-    throw new BusError("bad_request", `Cannot publish ${quote(line)}: not JSON`, { cause });
-  }
-  if (typeof record !== "object" || record === null || Array.isArray(record)) {
-    throw new BusError("bad_request", `Cannot publish ${quote(line)}: not an object`);
-  }
-  const unknown = Object.keys(record).find((name) => !["payload", "text", "json"].includes(name));
-  if (unknown !== undefined) throw new BusError("bad_request", `Cannot publish: unknown member ${quote(unknown)}`);
-  const entries = Object.entries(record);
-  if (entries.length !== 1) {
-    throw new BusError("bad_request", `Cannot publish ${quote(line)}: exactly one of payload, text and json is needed`);
-  }
-  const [name, value] = entries[0]!;
-  if (name === "json") return encoder.encode(rewritten(value));
-  if (typeof value !== "string") throw new BusError("bad_request", `Cannot publish: ${name} is not a string`);
-  if (name === "text") return encoder.encode(value);
-  try {
-    return decodeBase64(value);
-  } catch (cause) {
-    throw new BusError("bad_request", `Cannot publish: payload ${quote(value)} is not base64`, { cause });
   }
 }

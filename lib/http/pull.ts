@@ -10,9 +10,10 @@ import { lineLength } from "../bus/run.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Gap } from "../event.ts";
 import type { Message } from "../message.ts";
-import { encodeEnvelope, NEVER } from "../wire/json.ts";
+import { encodeEnvelope } from "../wire/json.ts";
 import { encodeLines, NDJSON } from "../wire/ndjson.ts";
 import type { Since } from "../wire/since.ts";
+import { rawResponse } from "./payload.ts";
 import { Refusal } from "./refusal.ts";
 import { type HeaderRecord, jsonResponse, respond, TEXT } from "./respond.ts";
 
@@ -110,7 +111,7 @@ function linesResponse(messages: readonly Message[], contentType: string, more: 
 }
 
 /** A client that leaves while it waits is no bug. Nobody reads the answer: `undefined`, the same as when time is up. */
-function unlessGone<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
+export function unlessGone<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
   return answer.catch((error) => {
     if (!signal?.aborted || error !== signal.reason) throw error;
     return undefined;
@@ -130,20 +131,4 @@ function nothing(bus: MessageBus, topic: string, what: string, headers: Record<s
 /** What is missing before the messages of an answer: `<from>-<to>;<reason>`, without numbers that can't be known. */
 function gapHeaders(gap: Gap | undefined): Record<string, string> {
   return gap === undefined ? {} : { "msgbus-gap": `${gap.from ?? ""}-${gap.to ?? ""};${gap.reason}` };
-}
-
-/**
- * The payload itself. A stranger wrote it, and it comes from the origin of the bus: a browser must run nothing of it.
- */
-function rawResponse(message: Message, more: Record<string, string>): Response {
-  const { id, topic, createdMs, expiresMs } = message;
-  return respond(200, message.payload as Uint8Array<ArrayBuffer>, "application/octet-stream", {
-    "content-security-policy": "sandbox; default-src 'none'",
-    "msgbus-id": String(id),
-    "msgbus-topic": encodeURIComponent(topic.name).replaceAll("%2F", "/"),
-    "msgbus-cursor": message.cursor,
-    "msgbus-created": new Date(createdMs).toISOString(),
-    "msgbus-expires": expiresMs === Infinity ? NEVER : new Date(expiresMs).toISOString(),
-    ...more,
-  });
 }

@@ -6,7 +6,7 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import { canonicalTopicName } from "../topic_name.ts";
+import { canonicalTopicName, isEndpoint } from "../topic_name.ts";
 import { parseTopicPattern, type TopicPattern } from "../topic_pattern.ts";
 
 /** A request target, split but not decoded. */
@@ -58,6 +58,8 @@ export class TopicNames {
     const known = this.#known.get(path);
     if (known !== undefined) return known;
     const name = canonicalTopicName(decodePath(path));
+    // A token in one comes once, and would drive the topics out.
+    if (isEndpoint(name)) return name;
     if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
     this.#known.set(path, name);
     return name;
@@ -79,10 +81,11 @@ function decodePath(path: string): string {
 }
 
 // The offset of an RFC 3339 time begins with a plus sign.
-const TIMES = ["since", "index", "from"];
+const TIMES = ["since", "index", "from", "at"];
 
 /**
- * Reads the query parameters of a request. A plus sign means a space, except where a time may have one.
+ * Reads the query parameters of a request. A plus sign means a space, except where a time may have one. A known name with
+ * a hyphen at its end stands for all names that begin with it.
  *
  * @throws {BusError} `unknown_parameter` for one that is not in `known`, `bad_parameter` for one given twice or not
  * percent-encoded UTF-8.
@@ -94,12 +97,16 @@ export function parametersOf(query: string | undefined, known: readonly string[]
     if (part === "") continue;
     const equals = part.indexOf("=");
     const name = decodeParameter(equals < 0 ? part : part.slice(0, equals));
-    if (!known.includes(name)) throw new BusError("unknown_parameter", `Unknown query parameter ${quote(name)}`);
+    if (!isKnown(name, known)) throw new BusError("unknown_parameter", `Unknown query parameter ${quote(name)}`);
     if (parameters.has(name)) throw new BusError("bad_parameter", `Query parameter ${quote(name)} is given twice`);
     const value = equals < 0 ? "" : part.slice(equals + 1);
     parameters.set(name, decodeParameter(TIMES.includes(name) ? value.replaceAll("+", "%2B") : value));
   }
   return parameters;
+}
+
+function isKnown(name: string, known: readonly string[]): boolean {
+  return known.includes(name) || known.some((each) => each.endsWith("-") && name.startsWith(each));
 }
 
 function decodeParameter(text: string): string {

@@ -42,9 +42,15 @@ export function parseSince(text: string, nowMs: number): Since | undefined {
   if (last !== null) return wholeNumber(last[1]!, (last) => ({ last }));
   const agoMs = parseDuration(text);
   if (agoMs !== undefined) return { fromMs: nowMs - agoMs };
+  const fromMs = parseTime(text);
+  return fromMs === undefined ? undefined : { fromMs };
+}
+
+/** Reads a time of RFC 3339 into milliseconds since the Unix epoch; `undefined` for anything else. */
+export function parseTime(text: string): number | undefined {
   if (!TIME.test(text)) return undefined;
-  const fromMs = Date.parse(text.replace(" ", "T").toUpperCase());
-  return Number.isNaN(fromMs) ? undefined : { fromMs };
+  const ms = Date.parse(text.replace(" ", "T").toUpperCase());
+  return Number.isNaN(ms) ? undefined : ms;
 }
 
 /** Reads the cursor of a message or an event, which resumes a subscription; `undefined` for anything else. */

@@ -172,5 +172,9 @@ Deno.test("msgbus redrive says how many dead letters are left when the topic tak
   // Of what is retained only one may go now: the other one was not taken.
   await run(["pub", "jobs", "c"]);
   const redriven = await run(["redrive", "jobs"]);
-  assertEquals(ended(redriven), [1, "", 'msgbus: redriven 1 dead letter to "jobs"\nmsgbus: Left 1 dead letter: the topic took no more\n']);
+  assertEquals(ended(redriven), [
+    1,
+    "",
+    'msgbus: redriven 1 dead letter to "jobs"\nmsgbus: Left 1 dead letter: the topic took no more\n',
+  ]);
 });

@@ -14,7 +14,17 @@ function ended({ code, stdout, stderr }: Outcome): [number, string, string] {
 Deno.test("msgbus pub says what a message is, and how long it is kept", async () => {
   await using server = await startServer();
   const run = at(server);
-  const flags = ["--key", "ü 1", "--header", "Trace: a: b ", "--header=x:", "--content-type", "text/plain", "--ttl", "0"];
+  const flags = [
+    "--key",
+    "ü 1",
+    "--header",
+    "Trace: a: b ",
+    "--header=x:",
+    "--content-type",
+    "text/plain",
+    "--ttl",
+    "0",
+  ];
   assertEquals(ended(await run(["pub", "foo", ...flags, "hi"])), [0, "", ""]);
   assertEquals((await run(["pub", "--lines", "foo", "-k", "k", "--ttl", "1h"], "a\nb\n")).code, 0);
   const messages = (await run(["pull", "foo", "-f", "json"])).stdout.trim().split("\n").map(decodeEnvelope);
@@ -45,7 +55,17 @@ Deno.test("msgbus pub --delay and --at publish later, msgbus scheduled shows it,
   const soon = await run(["pub", "jobs", "--delay", "300ms", "soon"]);
   assertEquals(ended(soon), [0, "", ""]);
   const { token, dueMs, ...rest } = JSON.parse(
-    (await run(["pub", "jobs", "--at", "2100-01-01T01:00:00+01:00".replace("2100", `${new Date().getFullYear() + 1}`), "--key", "k\u202e", "later", "-f", "json"])).stdout,
+    (await run([
+      "pub",
+      "jobs",
+      "--at",
+      "2100-01-01T01:00:00+01:00".replace("2100", `${new Date().getFullYear() + 1}`),
+      "--key",
+      "k\u202e",
+      "later",
+      "-f",
+      "json",
+    ])).stdout,
   );
   assertEquals([rest, dueMs], [{ topic: "jobs", durability: "memory" }, Date.UTC(new Date().getFullYear() + 1, 0, 1)]);
   assertEquals((await run(["pull", "jobs", "-n", "2", "--wait", "20s", "-f", "payload"])).stdout, "now\nsoon\n");
@@ -73,7 +93,10 @@ Deno.test("msgbus request prints the reply of a msgbus work, byte for byte", asy
   const cli = new URL("../../cli.ts", import.meta.url).href;
   const command = ["sh", "-c", `tr a-z A-Z | ${deno} ${cli} reply "$MSGBUS_REPLY_TO" --content-type text/plain`];
   await using work = start("msgbus", ["work", "shout", "-u", server.uri, "--", ...command]);
-  assertEquals((await run(["request", "shout", "--timeout", "1m"], "hello\n\0")).bytes, new TextEncoder().encode("HELLO\n\0"));
+  assertEquals(
+    (await run(["request", "shout", "--timeout", "1m"], "hello\n\0")).bytes,
+    new TextEncoder().encode("HELLO\n\0"),
+  );
   work.kill("SIGTERM");
   assertEquals(await work.code, 0);
 });

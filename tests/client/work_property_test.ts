@@ -30,18 +30,22 @@ Deno.test("Client.work does each message, whatever becomes of its requests, and 
       /** The handlers that run and have not been told that they may not be alone. */
       const alone = new Map<number, AbortSignal>();
       const keyed = () => [...alone].filter(([id, signal]) => id % 3 === 0 && !signal.aborted).length;
-      const worker = client.work("t", { ...direct.world, group: "g", leaseMs: 9_000, parallel }, async ({ id }, { signal }) => {
-        const other = alone.get(id);
-        if (other?.aborted === false) wrong.push(`${id} runs twice`);
-        alone.set(id, signal);
-        if (alone.size > parallel || keyed() > 1) wrong.push(`together: ${[...alone.keys()]}`);
-        await new Promise<void>((resolve) => clock.schedule(resolve, jobs[id]!.tookMs));
-        if (alone.get(id) === signal) alone.delete(id);
-        const failed = failures.get(id) ?? 0;
-        failures.set(id, failed + 1);
-        if (failed < jobs[id]!.failures) throw new Error("once more");
-        done.add(id);
-      });
+      const worker = client.work(
+        "t",
+        { ...direct.world, group: "g", leaseMs: 9_000, parallel },
+        async ({ id }, { signal }) => {
+          const other = alone.get(id);
+          if (other?.aborted === false) wrong.push(`${id} runs twice`);
+          alone.set(id, signal);
+          if (alone.size > parallel || keyed() > 1) wrong.push(`together: ${[...alone.keys()]}`);
+          await new Promise<void>((resolve) => clock.schedule(resolve, jobs[id]!.tookMs));
+          if (alone.get(id) === signal) alone.delete(id);
+          const failed = failures.get(id) ?? 0;
+          failures.set(id, failed + 1);
+          if (failed < jobs[id]!.failures) throw new Error("once more");
+          done.add(id);
+        },
+      );
       const group = () => bus.groups("t").find((group) => group.group === "g");
       for (let turns = 0; group()?.acked !== MESSAGES; turns++) {
         assert(turns < 5_000, `never done: ${JSON.stringify(group())}`);

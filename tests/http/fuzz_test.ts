@@ -53,6 +53,20 @@ function corpus(server: Serving): Uint8Array[] {
     request("GET /t", { ...HANDSHAKE, "sec-websocket-protocol": "a,msgbus" }),
     request("GET http://localhost/t", { host: "localhost" }),
     request("CONNECT localhost:1", { "msgbus-ttl": "1s" }),
+    request(
+      "PUT /t?ttl=5s&key=a+b&meta-a=b&content-type=text/plain",
+      { "idempotency-key": "k", "if-match": "0" },
+      "hello",
+    ),
+    request(
+      "PUT /t",
+      { "msgbus-delay": "1ms", "msgbus-key": "%C3%A9", "msgbus-meta-a": "b", "content-type": "a/b" },
+      "x",
+    ),
+    request("POST /t?at=2018-03-25T13:18:38+02:00", { accept: "application/json" }, "x"),
+    request("POST /t?reply=1ms", {}, "?"),
+    request("POST /-/reply/abc", { "content-type": "text/plain" }, "!"),
+    request("DELETE /-/scheduled?topic=t&token=abc"),
     joined([request("GET /t"), request("PUT /t", {}, "hello"), request("GET /t")]),
   ];
 }
@@ -260,6 +274,65 @@ const FITTING: Readonly<Record<string, readonly string[]>> = {
   frames: ["ndjson"],
   mode: ["publish", "subscribe"],
 };
+
+/** Values of what says how to publish: nearly all of them could be meant. */
+const PUBLISH_VALUES: Readonly<Record<string, readonly string[]>> = {
+  ttl: ["0", "1ms", "5s", "soon", "99999999999d"],
+  delay: ["0", "1ms", "7d", "-1"],
+  at: ["2018-03-25T13:18:38+02:00", "1969-01-01T00:00:00Z", "tomorrow"],
+  key: ["k", "%C3%A9", "%00", "%", "x".repeat(300)],
+  "idempotency-key": ["a", "b", "", "\xe9"],
+  "if-match": ["0", '"1"', "2@abc", "*"],
+  "content-type": [
+    "text/plain",
+    "a/b;c=d",
+    "application/x-www-form-urlencoded",
+    "nonsense",
+    ";".repeat(200),
+    "a/b" + ";  ".repeat(80),
+  ],
+  "meta-a": ["b", "%0d%0ax: y", "\xff"],
+  "meta-msgbus-x": ["y"],
+  split: ["lines"],
+  reply: ["1ms", "0", "1h"],
+};
+
+function publishFrom(random: Random, server: Serving): Uint8Array {
+  const one = <T>(all: readonly T[]) => all[random(all.length)]!;
+  const query: string[] = [];
+  const fields: Record<string, string> = {};
+  for (const name of Object.keys(PUBLISH_VALUES)) {
+    if (random(8) > 0) continue;
+    const value = one(PUBLISH_VALUES[name]!);
+    const isStandard = ["idempotency-key", "if-match", "content-type"].includes(name);
+    if (random(2) === 0) query.push(`${name}=${random(4) === 0 ? value : encodeURI(value)}`);
+    else fields[isStandard ? name : `msgbus-${name}`] = value;
+  }
+  const body = one(["", "a", "b", "a\nb\n", "more than eight"]);
+  const head = `${one(["PUT", "POST"])} ${one(["/t", "/u", "/t/-dead", "/-/reply/x"])}`;
+  return server.request(`${head}${query.length === 0 ? "" : `?${query.join("&")}`}`, fields, body);
+}
+
+Deno.test(`handler: ${REQUESTS} random publishes are answered as documented (seed ${SEED})`, async () => {
+  await using server = serve({ maxPayloadBytes: 8, maxMessages: 64, maxTopics: 4 });
+  const random = randomFrom(SEED);
+  const seen = new Set<number>();
+  for (let sent = 0; sent < REQUESTS; sent += AT_ONCE) {
+    await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+      const bytes = publishFrom(random, server);
+      // Not half closed: who waits for a reply would be taken for one that has left.
+      using connection = await Connection.open(server.port);
+      await connection.write(bytes);
+      const { status } = await connection.answer();
+      seen.add(status);
+      if (!DOCUMENTED.has(status)) throw new Error(`${status} to ${new TextDecoder().decode(bytes)}`);
+      if (server.bugs.length > 0) throw new Error(new TextDecoder().decode(bytes), { cause: server.bugs[0] });
+      server.bus.get("t");
+    }));
+  }
+  assertEquals([202, 400, 403, 410, 412, 413, 422, 431, 504].filter((status) => !seen.has(status)), []);
+  assertEquals((await server.ask("GET /-/health")).status, 200);
+});
 
 function readingFrom(random: Random, server: Serving): Uint8Array {
   const one = <T>(all: readonly T[]) => all[random(all.length)]!;

@@ -92,3 +92,65 @@ test("curl browses page by page", async () => {
   }
   assertEquals(pages, [[0, 1], [2, 3], [4]]);
 });
+
+test("curl -d says nothing of a body that counts; -H says what it is, and headers come back", async () => {
+  await using server = serve();
+  await using plain = curl("-d", "a", `${server.uri}/t?ttl=0`);
+  await plain.lines.rest();
+  await using said = curl(
+    ...["-d", "b", "-H", "Content-Type: application/json", "-H", "Msgbus-Meta-Trace: 4711", "-H", "Msgbus-Key: é"],
+    `${server.uri}/t`,
+  );
+  await said.lines.rest();
+  assertEquals(server.bus.get("t")!.attributes, undefined);
+  await using puller = curl("-D", "-", `${server.uri}/t?format=raw`);
+  const lines = (await puller.lines.rest()).map((line) => line.trim().toLowerCase());
+  for (const line of ["content-type: application/json", "msgbus-meta-trace: 4711", "msgbus-key: %c3%a9"]) {
+    assertEquals(lines.includes(line), true, line);
+  }
+});
+
+test("curl sends the same again with an Idempotency-Key, and expects a position with If-Match", async () => {
+  await using server = serve();
+  const args = ["-d", "{}", "-H", "Idempotency-Key: order-42", "-D", "-"];
+  for (const isRepeat of [false, true]) {
+    await using publisher = curl(...args, `${server.uri}/orders`);
+    const lines = (await publisher.lines.rest()).map((line) => line.trim().toLowerCase());
+    assertEquals([lines.includes("msgbus-id: 0"), lines.includes("msgbus-duplicate: true")], [true, isRepeat]);
+  }
+  await using other = curl("-d", "other", "-H", 'If-Match: "1"', "-w", "%{http_code}", `${server.uri}/orders`);
+  assertEquals(await other.lines.rest(), ["202"]);
+  await using late = curl(
+    "-s",
+    "-d",
+    "late",
+    "-H",
+    "If-Match: 1",
+    "-o",
+    "/dev/null",
+    "-w",
+    "%{http_code}",
+    `${server.uri}/orders`,
+  );
+  assertEquals(await late.lines.rest(), ["412"]);
+});
+
+test("curl publishes later, sees what waits, and takes it back", async () => {
+  await using server = serve();
+  await using later = curl("-d", "tea is ready", "-H", "Accept: application/json", `${server.uri}/reminders?delay=10m`);
+  const { scheduled, due } = JSON.parse((await later.lines.rest()).join(""));
+  await using list = curl(`${server.uri}/-/scheduled?topic=reminders`);
+  assertEquals(JSON.parse((await list.lines.rest()).join("")), [{ token: scheduled, due, bytes: 12 }]);
+  const args = ["-X", "DELETE", "-w", "%{http_code}"];
+  await using cancel = curl(...args, `${server.uri}/-/scheduled?topic=reminders&token=${scheduled}`);
+  assertEquals([await cancel.lines.rest(), server.bus.totals().scheduled], [["204"], 0]);
+});
+
+test("curl asks, and another curl replies", async () => {
+  await using server = serve();
+  await using asked = curl("-d", "2+2", `${server.uri}/sums?reply=1m`);
+  await using worker = curl(`${server.uri}/sums?wait=1m`);
+  const token = JSON.parse((await worker.lines.next())!).headers["msgbus-reply-to"];
+  await using replier = curl("-d", "4", "-w", "%{http_code}", `${server.uri}/-/reply/${token}`);
+  assertEquals([await replier.lines.rest(), await asked.lines.rest()], [["202"], ["4"]]);
+});
