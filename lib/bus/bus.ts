@@ -228,7 +228,7 @@ export class MessageBus implements AsyncDisposable {
 
   /**
    * Hands leased messages back, to be handed out again before anything new, at once or after a delay. One that has had
-   * all its attempts becomes a dead letter in `<topic>/-dead`.
+   * all its attempts becomes a dead letter in `<topic>/-dead`; the promise doesn't wait for that.
    *
    * @throws {BusError} `bad_option` for a wrong delay or reason, or as {@linkcode MessageBus.ack}.
    */
@@ -286,8 +286,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} as {@linkcode MessageBus.publish}, if not even the first can be published.
    */
   redrive(topic: string, { group }: RedriveOptions = {}): Promise<Redriven | undefined> {
-    this.#assertOpen();
-    return this.#parts.deadLetters.redrive(topic, group);
+    return this.#parts.deadLetters.redrive(topic, group, this.#assertOpenNow);
   }
 
   /**

@@ -31,6 +31,8 @@ interface Grave {
 /** How long dead letters are kept, in milliseconds. */
 export const DEAD_TTL_MS = 7 * 86_400_000;
 const RETRY_MS = 1000;
+/** How many are published again in a turn of the event loop. */
+const MAX_PER_TURN = 1000;
 const DEAD_SEGMENT = "-dead";
 
 /** The topic of the dead letters of a topic; `undefined` for one that has none: such a topic, and too long a name. */
@@ -70,8 +72,9 @@ export class DeadLetters {
     return this.#redriven;
   }
 
-  /** See `MessageBus.redrive`. */
-  async redrive(name: string, group: string | undefined): Promise<Redriven | undefined> {
+  /** See `MessageBus.redrive`; `assertOpen` throws if the bus may not be used any more. */
+  async redrive(name: string, group: string | undefined, assertOpen: () => void): Promise<Redriven | undefined> {
+    assertOpen();
     const { topics, retention, clock, intake } = this.#parts;
     const origin = canonicalTopicName(name);
     const dead = topics.get(deadTopicOf(origin) ?? "");
@@ -87,6 +90,8 @@ export class DeadLetters {
       if (this.#leaving.has(letter) || dead.deleted || dead.log.get(letter.id) === undefined) continue;
       this.#leaving.add(letter);
       try {
+        if (redriven > 0 && redriven % MAX_PER_TURN === 0) await new Promise<void>((resolve) => clock.defer(resolve));
+        assertOpen();
         const answer = intake.appendAgain(origin, letter);
         if (answer !== undefined) await answer;
       } catch (error) {

@@ -314,3 +314,21 @@ Deno.test("MessageBus.redrive asks the store for one step each, and twice at onc
   const [one, two] = await Promise.all([bus.redrive("t"), bus.redrive("t")]);
   assertEquals([one!.redriven + two!.redriven, bus.topic("t")?.seq, bus.topic("t/-dead")?.length], [2, 4, 0]);
 });
+
+Deno.test("MessageBus.redrive of very many lets others have their turn, and ends when the bus is closed", async () => {
+  const { bus, clock } = setUp({ maxAttempts: 1 });
+  for (let i = 0; i < 2500; i++) bus.put("t", String(i));
+  for (let i = 0; i < 2500; i++) bus.get("t", { group: "g", leaseMs: 1000 });
+  clock.tick(1020);
+  clock.flush();
+  let redriven: unknown;
+  const done = bus.redrive("t").then((result) => redriven = result, (error) => redriven = error.code);
+  const lengths: (number | undefined)[] = [];
+  for (let turn = 0; turn < 2; turn++) {
+    for (let i = 0; i < 10; i++) await undefined;
+    lengths.push(bus.topic("t/-dead")?.length);
+    clock.flush();
+  }
+  await done;
+  assertEquals([lengths, redriven], [[1500, 500], { redriven: 2500, remaining: 0 }]);
+});

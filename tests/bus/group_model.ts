@@ -44,6 +44,8 @@ export interface ModelDue extends ModelContent {
   readonly dueMs: number;
   /** What cancels it. */
   readonly token?: string;
+  /** Whether it may be forgotten: so may be the group whose message it was. */
+  readonly isOptional?: boolean;
 }
 
 /** A message that the bus has published. */
@@ -150,12 +152,15 @@ export class GroupModel {
     assert(lateMs >= 0, `${due.payload} was published ${-lateMs} ms early`);
     assert(this.nowMs <= this.#lastMs(due.dueMs), `${due.payload} was published ${lateMs} ms late`);
     this.due.splice(this.due.indexOf(due), 1);
+    if (due.kind === "dead") this.dead++;
     this.#append(seen, due);
   }
 
   /** What should have been published by now and was not. */
   overdue(): ModelDue[] {
-    return this.due.filter(({ kind, dueMs }) => (kind === "scheduled" ? this.#lastMs(dueMs) : dueMs) <= this.nowMs);
+    return this.due.filter(({ kind, dueMs, isOptional = false }) => {
+      return !isOptional && (kind === "scheduled" ? this.#lastMs(dueMs) : dueMs) <= this.nowMs;
+    });
   }
 
   /** Pulls. */
@@ -184,12 +189,9 @@ export class GroupModel {
   /** Pulls, and waits if there is nothing. */
   wait(pull: ModelPull, waitMs: number): ModelWait {
     const wait: ModelWait = { ...pull, dueMs: this.nowMs + waitMs, answer: undefined };
-    const group = this.#groupFor(pull);
-    if (typeof group === "string") wait.answer = group;
-    if (typeof group === "object") group.usedMs = this.nowMs;
     const isFirst = !this.waits.some((other) => isWaiting(other) && isSameGroup(other, wait));
     this.waits.push(wait);
-    if (isFirst && typeof group === "object" && group.peek(true) !== undefined) wait.answer = this.pull(pull);
+    if (isFirst) this.#serve(wait);
     return wait;
   }
 
@@ -202,8 +204,17 @@ export class GroupModel {
   flush(): void {
     for (const wait of this.waits) {
       const isFirst = this.waits.find((other) => isWaiting(other) && isSameGroup(other, wait)) === wait;
-      const group = this.#find(wait.topic, wait.group);
-      if (isFirst && group !== undefined && group.peek(true) !== undefined) this.#endWait(wait, this.pull(wait));
+      // Who waits for a group that was forgotten makes it anew.
+      if (isFirst) this.#serve(wait);
+    }
+  }
+
+  #serve(wait: ModelWait): void {
+    const group = this.#groupFor(wait);
+    if (typeof group === "string") this.#endWait(wait, group);
+    else if (group !== undefined) {
+      group.usedMs = this.nowMs;
+      if (group.peek(true) !== undefined) this.#endWait(wait, this.pull(wait));
     }
   }
 
@@ -313,18 +324,26 @@ export class GroupModel {
 
   /** Forgets groups that nobody uses; as far as its timer may be late, the bus has decided which those are by now. */
   forgetIdle(isForgotten: (topic: string, group: string) => boolean = () => false): void {
-    const idleMs = (topic: string, { name, usedMs }: { name: string; usedMs: number }) => {
-      const isAwaited = this.waits.some((wait) => isWaiting(wait) && wait.topic === topic && wait.group === name);
-      return name === "" || isAwaited ? Infinity : usedMs + this.limits.groupIdleMs;
-    };
-    this.pending = this.pending.filter((pending) => this.nowMs < idleMs(pending.topic, pending));
+    this.pending = this.pending.filter((pending) => this.nowMs < this.#idleMs(pending.topic, pending));
     for (const { name: topic, groups } of this.topics) {
       const kept = groups.filter((group) => {
-        const ms = idleMs(topic, group);
+        const ms = this.#idleMs(topic, group);
         return isForgotten(topic, group.name) ? this.nowMs < ms : this.nowMs < this.#lastMs(ms);
       });
       groups.splice(0, Infinity, ...kept);
     }
+  }
+
+  /** Forgets what the bus could have done in this step and has not. */
+  forgetDoubts(): void {
+    this.isUseOpen = false;
+    this.due = this.due.filter(({ isOptional = false }) => !isOptional);
+  }
+
+  /** When a group has not been used for so long that it is forgotten. */
+  #idleMs(topic: string, { name, usedMs }: { readonly name: string; readonly usedMs: number }): number {
+    const isAwaited = this.waits.some((wait) => isWaiting(wait) && wait.topic === topic && wait.group === name);
+    return name === "" || isAwaited ? Infinity : usedMs + this.limits.groupIdleMs;
   }
 
   /** When something happens next. */
@@ -389,7 +408,10 @@ export class GroupModel {
     return Math.max(dueMs, this.#stalledMs) + MAX_LATE_MS;
   }
 
-  #append({ topic: name, epoch, id, createdMs, expiresMs }: Seen, { dueMs: _, kind, ...content }: ModelDue): void {
+  #append(
+    { topic: name, epoch, id, createdMs, expiresMs }: Seen,
+    { dueMs: _, isOptional: __, kind, ...content }: ModelDue,
+  ): void {
     const topic = this.topic(name) ?? this.#makeTopic(name, epoch);
     const ttlMs = content.ttlMs ?? (isDead(name) ? DEAD_TTL_MS : this.limits.ttlMs);
     assert(topic.epoch === epoch && id === topic.all.length, `${name} has the wrong id ${id}@${epoch}`);
@@ -484,6 +506,7 @@ export class GroupModel {
       topic: deadTopicOf(name),
       kind: "dead",
       dueMs: this.nowMs,
+      isOptional: this.nowMs >= this.#idleMs(name, group),
       payload,
       key,
       contentType,
@@ -499,7 +522,6 @@ export class GroupModel {
       },
     });
     group.dead++;
-    this.dead++;
     group.done(item);
   }
 

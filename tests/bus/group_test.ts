@@ -510,7 +510,7 @@ Deno.test("MessageBus.delete ends the groups of a topic and their leases", async
   assertEquals(bus.totals().leased, 1);
 });
 
-Deno.test("MessageBus forgets a group that nobody has used for groupIdleMs, and never the queue", async () => {
+Deno.test("MessageBus forgets a group that nobody has used for groupIdleMs, and never the queue", () => {
   const { bus, clock, put, get, stats } = setUp({ groupIdleMs: 60_000 });
   put("a", "b");
   assertEquals([get({ group: "g" }), get({})], ["a", "a"]);
