@@ -166,8 +166,7 @@ export class MessageBus implements AsyncDisposable {
   async cancel(topic: string, token: string): Promise<boolean> {
     this.#assertOpen();
     this.#publishDue(topic);
-    let target = this.#parts.topics.find(topic);
-    for (; target?.removal !== undefined; target = this.#parts.topics.find(topic)) await target.removal;
+    const target = this.#parts.topics.find(topic);
     return target !== undefined && await this.#parts.delayed.cancel(target, token);
   }
 

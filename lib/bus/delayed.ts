@@ -17,7 +17,7 @@ import type { Retention } from "./retention.ts";
 import type { Appointment, Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
-import type { Topic } from "./topic.ts";
+import { retainedBytes, type Topic } from "./topic.ts";
 import type { TopicTable } from "./topic_table.ts";
 
 /** What {@linkcode Delayed} works with. */
@@ -29,8 +29,8 @@ export interface DelayedParts {
   readonly topics: TopicTable;
   readonly retention: Retention;
   readonly dedupe: Dedupe;
-  /** Appends a message that is due to its topic; settles when that is done. */
-  readonly append: (topic: Topic, message: DelayedMessage) => void | Promise<void>;
+  /** Appends a message that is due to its topic. See `Intake.appendDelayed`. */
+  readonly append: (topic: Topic, message: DelayedMessage, onRefused: () => void) => void | Promise<void>;
 }
 
 /** The longest delay, in milliseconds: ten years. */
@@ -77,8 +77,10 @@ interface Entry {
 
 /** The messages of a topic that are due at the same time. */
 interface Moment {
-  readonly entries: Set<Entry>;
-  readonly place: HeapEntry<Moment>;
+  entries: Set<Entry>;
+  /** Whether they are in the order in which they were accepted: one that could not be published comes back at the end. */
+  isInOrder: boolean;
+  place: HeapEntry<Moment> | undefined;
 }
 
 /** The messages of one topic. */
@@ -102,16 +104,16 @@ class Agenda {
     return Math.max(this.#moments.peek()?.key ?? Infinity, this.notBeforeMs);
   }
 
-  /** Lets a message wait for its time. */
-  put(entry: Entry): void {
+  /** Lets a message wait for its time, for the first time or again. */
+  put(entry: Entry, again = false): void {
     const { dueMs } = entry.message;
     let moment = this.#byDue.get(dueMs);
     if (moment === undefined) {
-      const made: { entries: Set<Entry>; place?: HeapEntry<Moment> } = { entries: new Set() };
-      made.place = this.#moments.add(made as Moment, dueMs);
-      this.#byDue.set(dueMs, moment = made as Moment);
+      this.#byDue.set(dueMs, moment = { entries: new Set(), isInOrder: true, place: undefined });
+      moment.place = this.#moments.add(moment, dueMs);
     }
     moment.entries.add(entry);
+    if (again) moment.isInOrder = false;
   }
 
   /** Takes a message that waits. */
@@ -121,15 +123,20 @@ class Agenda {
     moment.entries.delete(entry);
     if (moment.entries.size > 0) return;
     this.#byDue.delete(dueMs);
-    this.#moments.remove(moment.place);
+    this.#moments.remove(moment.place!);
   }
 
-  /** The messages that wait and are due first, in the order in which they were accepted, if their time has come. */
-  dueBy(nowMs: number): Entry[] {
+  /**
+   * The messages that wait and are due first, in the order in which they were accepted, if their time has come. They can
+   * be taken on the way.
+   */
+  dueBy(nowMs: number): Iterable<Entry> | undefined {
     const first = this.#moments.peek();
-    if (first === undefined || first.key > nowMs) return [];
-    // One that could not be published came back after the others.
-    return [...first.value.entries].sort((a, b) => a.order - b.order);
+    if (first === undefined || first.key > nowMs) return undefined;
+    const moment = first.value;
+    if (!moment.isInOrder) moment.entries = new Set([...moment.entries].sort((a, b) => a.order - b.order));
+    moment.isInOrder = true;
+    return moment.entries;
   }
 }
 
@@ -254,9 +261,10 @@ export class Delayed {
       const agenda = this.#byTopic.get(topic);
       const entry = agenda?.entries.get(token);
       if (agenda === undefined || entry === undefined) return false;
-      // Being published, it may come back.
-      if (entry.work === undefined) return await this.#cancel(agenda, entry);
-      await entry.work;
+      // The store must not be asked about what it is removing; and what is being published may come back.
+      if (topic.removal !== undefined) await topic.removal;
+      else if (entry.work !== undefined) await entry.work;
+      else return await this.#cancel(agenda, entry);
     }
   }
 
@@ -272,7 +280,7 @@ export class Delayed {
       } catch (error) {
         entry.work = undefined;
         if (!topic.deleted) {
-          agenda.put(entry);
+          agenda.put(entry, true);
           this.#comeBack(agenda);
         }
         throw error;
@@ -300,7 +308,7 @@ export class Delayed {
     // The store must not be asked to append to what it is removing.
     if (agenda.topic.removal !== undefined) agenda.notBeforeMs = nowMs + RETRY_MS;
     let count = 0;
-    for (let due = agenda.dueBy(nowMs); due.length > 0; due = agenda.dueBy(nowMs)) {
+    for (let due = agenda.dueBy(nowMs); due !== undefined; due = agenda.dueBy(nowMs)) {
       for (const entry of due) {
         if (agenda.notBeforeMs > nowMs || count === max) return count;
         this.#publish(agenda, entry);
@@ -336,32 +344,40 @@ export class Delayed {
 
   #publish(agenda: Agenda, entry: Entry): void {
     const { topic } = agenda;
-    const { retention, append } = this.#parts;
+    const { retention, append, observer } = this.#parts;
+    const { payload, ttlMs = topic.info.ttlMs, attributes } = entry.message;
+    // Under the id it gets, it takes a few bytes less than what was kept for it.
+    const surplus = entry.bytes - retainedBytes(topic.info, { id: topic.nextId, payload, ttlMs, attributes });
     agenda.take(entry);
-    // What it takes is what was kept for it.
     retention.release(topic, entry.bytes);
+    const postponed = (error: unknown) => observer.postponed?.(topic.info.name, error);
     let answer: void | Promise<void>;
     try {
-      answer = append(topic, entry.message);
+      answer = append(topic, entry.message, () => this.#postpone(agenda, entry, surplus));
     } catch (error) {
-      return this.#postpone(agenda, entry, error);
+      this.#postpone(agenda, entry, 0);
+      return postponed(error);
     }
     if (answer === undefined) return this.#remove(agenda, entry);
-    entry.work = answer.then(() => this.#remove(agenda, entry), (error) => this.#postpone(agenda, entry, error));
+    // The rest is kept until it is certain that it need not come back.
+    retention.hold(topic, surplus, 0);
+    entry.work = answer.then(() => {
+      if (!topic.deleted) retention.release(topic, surplus, 0);
+      this.#remove(agenda, entry);
+    }, postponed);
   }
 
-  #postpone(agenda: Agenda, entry: Entry, error: unknown): void {
+  #postpone(agenda: Agenda, entry: Entry, surplus: number): void {
     const { topic } = agenda;
-    const { retention, clock, observer } = this.#parts;
+    const { retention, clock } = this.#parts;
     entry.work = undefined;
     if (topic.deleted) return;
     const nowMs = clock.now();
-    retention.hold(topic, entry.bytes);
+    retention.hold(topic, entry.bytes - surplus);
     retention.fit(topic, nowMs);
-    agenda.put(entry);
+    agenda.put(entry, true);
     agenda.notBeforeMs = nowMs + RETRY_MS;
     this.#comeBack(agenda);
-    observer.postponed?.(topic.info.name, error);
   }
 
   #agendaOf(topic: Topic): Agenda {
