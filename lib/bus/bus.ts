@@ -234,7 +234,7 @@ export class MessageBus implements AsyncDisposable {
 
   /**
    * Hands leased messages back, to be handed out again before anything new, at once or after a delay. One that has had
-   * all its attempts becomes a dead letter in `<topic>/-dead`.
+   * all its attempts becomes a dead letter in `<topic>/-dead`; the promise doesn't wait for that.
    *
    * @throws {BusError} `bad_option` for a wrong delay or reason, or as {@linkcode MessageBus.ack}.
    */
@@ -290,10 +290,10 @@ export class MessageBus implements AsyncDisposable {
     assertGroupName(group);
     const target = this.#parts.topics.find(topic)?.groups.get(group);
     if (target === undefined) return false;
-    this.#parts.groups.delete(target);
+    const forgotten = this.#parts.groups.delete(target);
     // Who waits for it makes it anew, now: not after the next message, which would not be new to it then.
     this.#parts.queues.wake(target);
-    await this.#parts.store.forget(target.topic.info, group);
+    await forgotten;
     return true;
   }
 
@@ -304,8 +304,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} as {@linkcode MessageBus.publish}, if not even the first can be published.
    */
   redrive(topic: string, { group }: RedriveOptions = {}): Promise<Redriven | undefined> {
-    this.#assertOpen();
-    return this.#parts.deadLetters.redrive(topic, group);
+    return this.#parts.deadLetters.redrive(topic, group, this.#assertOpenNow);
   }
 
   /**
@@ -434,6 +433,8 @@ export class MessageBus implements AsyncDisposable {
     this.#closed = true;
     this.#parts.schedule.stop();
     this.#parts.delayed.stop();
+    // What is to be moved at the end of this turn would find the store closed.
+    this.#parts.deadLetters.flush();
     await this.#parts.store.close();
   }
 

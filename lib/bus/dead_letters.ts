@@ -10,7 +10,7 @@ import type { Message } from "../message.ts";
 import { canonicalTopicName, isTopicName } from "../topic_name.ts";
 import type { Redriven } from "./answers.ts";
 import type { Clock } from "./clock.ts";
-import type { Item } from "./group.ts";
+import type { Group, Item } from "./group.ts";
 import type { Intake } from "./intake.ts";
 import type { Retention } from "./retention.ts";
 import type { TopicTable } from "./topic_table.ts";
@@ -31,6 +31,8 @@ interface Grave {
 /** How long dead letters are kept, in milliseconds. */
 export const DEAD_TTL_MS = 7 * 86_400_000;
 const RETRY_MS = 1000;
+/** How many are published again in a turn of the event loop. */
+const MAX_PER_TURN = 1000;
 const DEAD_SEGMENT = "-dead";
 
 /** The topic of the dead letters of a topic; `undefined` for one that has none: such a topic, and too long a name. */
@@ -70,8 +72,9 @@ export class DeadLetters {
     return this.#redriven;
   }
 
-  /** See `MessageBus.redrive`. */
-  async redrive(name: string, group: string | undefined): Promise<Redriven | undefined> {
+  /** See `MessageBus.redrive`; `assertOpen` throws if the bus may not be used any more. */
+  async redrive(name: string, group: string | undefined, assertOpen: () => void): Promise<Redriven | undefined> {
+    assertOpen();
     const { topics, retention, clock, intake } = this.#parts;
     const origin = canonicalTopicName(name);
     const dead = topics.get(deadTopicOf(origin) ?? "");
@@ -87,6 +90,8 @@ export class DeadLetters {
       if (this.#leaving.has(letter) || dead.deleted || dead.log.get(letter.id) === undefined) continue;
       this.#leaving.add(letter);
       try {
+        if (redriven > 0 && redriven % MAX_PER_TURN === 0) await new Promise<void>((resolve) => clock.defer(resolve));
+        assertOpen();
         const answer = intake.appendAgain(origin, letter);
         if (answer !== undefined) await answer;
       } catch (error) {
@@ -125,12 +130,14 @@ export class DeadLetters {
 
   /** One that can't be moved is not lost: that is tried again, as long as the message is retained. */
   #move({ item, message }: Grave): void {
-    const { group, id } = item;
+    const { group } = item;
     const { topic } = group;
-    if (topic.deleted) return;
+    if (isGone(group)) return;
     const { clock, intake } = this.#parts;
-    const retry = () => group.retry(item, clock.now() + RETRY_MS);
-    const change = { group: group.name, next: group.next, unacked: [], done: [id] };
+    // What is gone must not come back for its next attempt.
+    const retry = () => isGone(group) ? undefined : group.retry(item, clock.now() + RETRY_MS);
+    // The store must not be told of a group of what it is removing.
+    if (topic.removal !== undefined) return retry();
     let answer: void | Promise<void>;
     try {
       answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
@@ -138,18 +145,23 @@ export class DeadLetters {
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
-        settles: { topic: topic.info, change },
+        settles: { topic: topic.info, change: group.changeOf(item) },
       });
     } catch {
       return retry();
     }
     const finish = () => {
       this.#moved++;
-      group.finish(item);
+      if (!isGone(group)) group.finish(item);
     };
     if (answer === undefined) finish();
     else answer.then(finish, retry);
   }
+}
+
+/** Whether a group, or its topic, was deleted or forgotten; there may be another one of its name. */
+function isGone(group: Group): boolean {
+  return group.topic.deleted || group.topic.groups.get(group.name) !== group;
 }
 
 function comesFrom({ headers }: Message, topic: string, group: string | undefined): boolean {

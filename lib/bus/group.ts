@@ -142,6 +142,8 @@ export class Group {
   readonly #gaps: Gap[] = [];
   #unacked: UnackedMessage[] | undefined;
   #done: number[] | undefined;
+  /** As {@linkcode Group.next} was when the store was told of it; what was passed over since it doesn't know of. */
+  #toldNext: number;
   /** Whether there is something to tell the store: that there is a group is, but the queue is always there. */
   #moved: boolean;
 
@@ -150,7 +152,7 @@ export class Group {
     this.topic = topic;
     this.name = name;
     this.#host = host;
-    this.#next = this.#floor = next;
+    this.#next = this.#floor = this.#toldNext = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
     this.#moved = name !== QUEUE;
@@ -291,7 +293,6 @@ export class Group {
   extend(item: Item, { nowMs, leaseMs }: Lease): void {
     this.#leave(item);
     item.state = "leased";
-    item.leaseMs = leaseMs;
     item.place = this.#due.add(item, nowMs + leaseMs);
     item.holder?.leased(item.token!);
     this.#host.watch(this);
@@ -331,6 +332,12 @@ export class Group {
       if (item.state === "leased") item.holder?.released(item.token!);
       this.#revoke(item);
     }
+    this.topic.holding.delete(this);
+  }
+
+  /** That it is done with one message, and nothing else that has changed, for the store. */
+  changeOf({ id }: Item): GroupChange {
+    return { group: this.name, next: this.#toldNext, unacked: NOTHING, done: [id] };
   }
 
   /** What has changed since this was asked last, for the store; `undefined` if nothing has. */
@@ -339,8 +346,21 @@ export class Group {
     const { name: group, next } = this;
     const change = { group, next, unacked: this.#unacked ?? NOTHING, done: this.#done ?? NOTHING };
     this.#moved = false;
+    this.#toldNext = next;
     this.#unacked = this.#done = undefined;
     return change;
+  }
+
+  /** Takes back what {@linkcode Group.takeChange} gave, as it is now: the store has refused it. */
+  tellAgain({ unacked, done }: GroupChange): void {
+    this.#moved = true;
+    for (const { id } of unacked) {
+      const item = this.#items.get(id);
+      if (item === undefined) continue;
+      this.#toldNext = Math.min(this.#toldNext, id);
+      this.#note(item, item.state === "waiting" ? item.place!.key : undefined);
+    }
+    (this.#done ??= []).push(...done);
   }
 
   get #hasRoom(): boolean {
@@ -371,6 +391,7 @@ export class Group {
   #add(message: Message): Item {
     const item = new Item(this, message);
     this.#items.set(message.id, item);
+    if (this.#items.size === 1) this.topic.holding.add(this);
     this.#moveTo(message.seq);
     return item;
   }
@@ -435,6 +456,7 @@ export class Group {
     this.#revoke(item);
     this.#release(item);
     this.#items.delete(item.id);
+    if (this.#items.size === 0) this.topic.holding.delete(this);
     (this.#done ??= []).push(item.id);
     this.#moved = true;
   }

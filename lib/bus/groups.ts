@@ -9,7 +9,7 @@ import { formatCursor } from "../message.ts";
 import { isTopicName } from "../topic_name.ts";
 import { formatDuration } from "../wire/duration.ts";
 import type { Since } from "../wire/since.ts";
-import type { GroupStats } from "./answers.ts";
+import type { GroupName, GroupStats } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import { deadTopicOf } from "./dead_letters.ts";
 import { Group, type GroupHost, QUEUE } from "./group.ts";
@@ -30,6 +30,8 @@ export interface GroupsParts {
   readonly waitersOf: (topic: string, group: string) => number;
   /** Ends what is over in a group, and sees to what follows from that. */
   readonly settle: (group: Group, nowMs: number) => void;
+  /** Has the store forget a group. */
+  readonly forget: (group: Group) => void | Promise<void>;
   /** Told of a topic that has one group more, or less. */
   readonly onMoved: (topic: Topic) => void;
 }
@@ -56,8 +58,7 @@ export class Groups {
     const nowMs = this.#parts.clock.now();
     this.#make(topic, QUEUE, 0);
     for (const [name, usedMs] of this.#pending.get(topic.info.name) ?? []) {
-      if (this.#isIdle(usedMs, nowMs) && this.#parts.waitersOf(topic.info.name, name) === 0) continue;
-      this.#make(topic, name, 0);
+      if (this.#isWanted(topic.info.name, name, { usedMs, nowMs })) this.#make(topic, name, 0);
     }
     this.#pending.delete(topic.info.name);
   }
@@ -66,8 +67,10 @@ export class Groups {
   close(topic: Topic): void {
     for (const group of topic.groups.values()) {
       this.#end(group);
-      // The topic never was: its first publish was refused.
-      if (topic.log.next === 0 && group.name !== QUEUE) this.await(topic.info.name, group.name);
+      if (group.name === QUEUE) continue;
+      // The topic never was, because its first publish was refused; or somebody waits, who must not miss the next one's.
+      const neverWas = topic.log.next === 0 && !topic.cleared;
+      if (neverWas || this.#isAwaited(topic.info.name, group.name)) this.await(topic.info.name, group.name);
     }
   }
 
@@ -79,9 +82,17 @@ export class Groups {
   await(topic: string, name: string): void {
     if (name === QUEUE) return;
     assertGroupName(name);
+    const nowMs = this.#parts.clock.now();
     const pending = this.#pending.get(topic) ?? new Map<string, number>();
-    if (!pending.has(name)) this.#assertRoom(topic, pending.size);
-    pending.set(name, this.#parts.clock.now());
+    if (!pending.has(name) && pending.size >= this.#parts.limits.maxGroups) {
+      for (const [other, usedMs] of pending) {
+        if (!this.#isWanted(topic, other, { usedMs, nowMs })) pending.delete(other);
+      }
+      this.#assertRoom(topic, pending.size);
+    }
+    pending.set(name, nowMs);
+    // Those that were asked for last are forgotten last.
+    this.#pending.delete(topic);
     this.#pending.set(topic, pending);
     if (this.#pending.size > MAX_PENDING_TOPICS) this.#pending.delete(this.#pending.keys().next().value!);
   }
@@ -104,11 +115,23 @@ export class Groups {
     return made;
   }
 
-  /** Forgets a group. */
-  delete(group: Group): void {
+  /** Takes note that a group of a topic was used, whether or not the topic exists. */
+  noteUse({ topic, group }: GroupName, existing: Topic | undefined): void {
+    const nowMs = this.#parts.clock.now();
+    const found = existing?.groups.get(group);
+    const pending = this.#pending.get(topic);
+    if (found !== undefined) found.usedMs = nowMs;
+    else if (pending?.has(group)) pending.set(group, nowMs);
+  }
+
+  /** Forgets a group; settles when the store has, too. */
+  delete(group: Group): void | Promise<void> {
+    const { topic } = group;
     this.#end(group);
-    group.topic.groups.delete(group.name);
-    this.#parts.onMoved(group.topic);
+    topic.groups.delete(group.name);
+    this.#parts.onMoved(topic);
+    // The store is about to forget it with its topic.
+    if (topic.removal === undefined) return this.#parts.forget(group);
   }
 
   /** Comes back to a group when its next lease or delay ends. */
@@ -127,6 +150,7 @@ export class Groups {
   /** A group as it is now; what is over must have been ended before. */
   statsOf(group: Group, nowMs: number): GroupStats {
     const { topic: { info, log }, name, floor, next } = group;
+    const waiters = this.#parts.waitersOf(info.name, name);
     let leased = 0;
     let waiting = 0;
     let blocked = 0;
@@ -149,12 +173,12 @@ export class Groups {
       waiting,
       blocked,
       attempts,
-      oldestUnackedMs: oldestUnacked === undefined ? undefined : nowMs - oldestUnacked.createdMs,
+      oldestUnackedMs: oldestUnacked === undefined ? undefined : Math.max(nowMs - oldestUnacked.createdMs, 0),
       acked: group.acked,
       dead: group.dead,
       lost: group.lost,
-      waiters: this.#parts.waitersOf(info.name, name),
-      idleMs: nowMs - group.usedMs,
+      waiters,
+      idleMs: waiters > 0 ? 0 : Math.max(nowMs - group.usedMs, 0),
       warning: warningOf(group),
     };
   }
@@ -177,8 +201,17 @@ export class Groups {
     if (group.name === QUEUE) return group.dueMs;
     if (waitersOf(group.topic.info.name, group.name) > 0) group.usedMs = nowMs;
     if (!this.#isIdle(group.usedMs, nowMs)) return Math.min(group.dueMs, group.usedMs + groupIdleMs);
-    this.delete(group);
+    // One that the store keeps is there again after a restart, and idle again.
+    this.delete(group)?.catch(() => {});
     return Infinity;
+  }
+
+  #isWanted(topic: string, name: string, { usedMs, nowMs }: { usedMs: number; nowMs: number }): boolean {
+    return !this.#isIdle(usedMs, nowMs) || this.#isAwaited(topic, name);
+  }
+
+  #isAwaited(topic: string, name: string): boolean {
+    return this.#parts.waitersOf(topic, name) > 0;
   }
 
   #isIdle(usedMs: number, nowMs: number): boolean {

@@ -64,10 +64,15 @@ export function assemble(setup: BusSetup): BusParts {
   const note = (group: Group) => {
     deadLetters.flush();
     retention.noteMoved(group.topic);
+    const { topic } = group;
+    // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
+    if (topic.removal !== undefined || topic.deleted) return undefined;
     const change = group.takeChange();
-    // The store may be removing the topic with everything.
-    const isNoted = change !== undefined && group.topic.removal === undefined && !group.topic.deleted;
-    return isNoted ? store.note(group.topic.info, change) : undefined;
+    // Without what it has refused it would take a leased message for one that the group is done with.
+    return change === undefined ? undefined : store.note(topic.info, change)?.catch((error) => {
+      group.tellAgain(change);
+      throw error;
+    });
   };
   const leases = new Leases({ clock, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
@@ -87,6 +92,7 @@ export function assemble(setup: BusSetup): BusParts {
     },
     waitersOf: (topic, group) => queues.waitersOf(topic, group),
     settle,
+    forget: ({ topic, name }) => store.forget(topic.info, name),
     onMoved: (topic) => retention.noteMoved(topic),
   });
   const topics: TopicTable = new TopicTable({

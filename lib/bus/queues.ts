@@ -196,7 +196,9 @@ export class Queues {
       if (!this.#hasNext(topic, options)) return undefined;
       return this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
     };
-    return await this.#waiting.wait(awaited, take, wait) ?? this.#take(topic, options, 0);
+    // Waiting was using it.
+    const onEnd = () => this.#parts.groups.noteUse(awaited, this.#parts.topics.get(topic));
+    return await this.#waiting.wait(awaited, take, { ...wait, onEnd }) ?? this.#take(topic, options, 0);
   }
 
   /** How much of what there is belongs to one of those who wait, so that what comes at once goes to all of them. */

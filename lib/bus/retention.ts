@@ -93,11 +93,17 @@ export class Retention {
     if (expectedId + payloads.length > MAX_ID) {
       throw new BusError("id_space_exhausted", `Cannot publish to ${quote(info.name)}: its ids are used up`);
     }
-    const firm = this.#firm(topic);
-    if (firm.messages + payloads.length > maxMessages || firm.topicBytes + bytes > maxTopicBytes) {
-      throw new BusError("topic_full", `Cannot publish to ${quote(info.name)}: the topic is full`);
+    const isFull = ({ messages, topicBytes }: Firm) =>
+      messages + payloads.length > maxMessages || topicBytes + bytes > maxTopicBytes;
+    const isOver = ({ allBytes }: Firm) => allBytes + bytes > maxMemoryBytes;
+    let firm = this.#firm(topic);
+    if (isFull(firm) || isOver(firm)) {
+      // Leases that ended by themselves, and what has expired, may have moved groups since that was found out.
+      this.noteMoved(topic);
+      firm = this.#firm(topic);
     }
-    if (firm.allBytes + bytes > maxMemoryBytes) {
+    if (isFull(firm)) throw new BusError("topic_full", `Cannot publish to ${quote(info.name)}: the topic is full`);
+    if (isOver(firm)) {
       throw new BusError("overloaded", `Cannot publish to ${quote(info.name)}: the memory is full (max-memory)`);
     }
     return bytes;
@@ -215,7 +221,7 @@ export class Retention {
     this.#messages--;
     if (reason === "expired") this.#expired++;
     else if (reason === "limit") this.#dropped++;
-    for (const group of topic.groups.values()) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
+    for (const group of topic.holding) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
     this.#observer.dropped?.(message, reason);
   }
 

@@ -87,7 +87,7 @@ export interface GroupChange {
   readonly next: number;
   /** Messages that are not done, or were not and are so in another way. A later one of the same id counts. */
   readonly unacked: readonly UnackedMessage[];
-  /** Messages that were not done and are. */
+  /** Messages that were not done and are; one that is in `unacked`, too, is done. */
   readonly done: readonly number[];
 }
 

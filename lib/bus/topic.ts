@@ -33,6 +33,8 @@ export class Topic {
   readonly log: Log = new Log();
   /** What all who pull share: the queue, and the groups that have a name, by that. */
   readonly groups: Map<string, Group> = new Map();
+  /** Those of them that are not done with some message: they care about what leaves the log. */
+  readonly holding: Set<Group> = new Set();
   /** Who is told of new messages, as of `audienceVersion`; the fan-out keeps it up to date. */
   audience: readonly ReadonlySet<Subscriber>[] = [];
   /** See {@linkcode Topic.audience}. */

@@ -14,6 +14,8 @@ export interface WaitOptions {
   readonly waitMs: number;
   /** Ends the wait when it aborts. */
   readonly signal?: AbortSignal | undefined;
+  /** Told when the wait ends, however it does. */
+  readonly onEnd?: () => void;
 }
 
 interface WaitingPull {
@@ -47,13 +49,18 @@ export class WaitingPulls {
    * Waits until `take` gives something, and resolves to that; to `undefined` when time is up. Rejects with the signal's
    * reason if it aborts, with `draining` if the bus drains.
    */
-  wait<T>(awaited: GroupName, take: () => T | undefined, { waitMs, signal }: WaitOptions): Promise<T | undefined> {
+  wait<T>(
+    awaited: GroupName,
+    take: () => T | undefined,
+    { waitMs, signal, onEnd }: WaitOptions,
+  ): Promise<T | undefined> {
     const { promise, resolve, reject } = Promise.withResolvers<T | undefined>();
     // All at once: what is taken for a pull that has left already would be lost.
     const leave = () => {
       cancel();
       signal?.removeEventListener("abort", onAbort);
       this.#remove(awaited, pull);
+      onEnd?.();
     };
     const pull: WaitingPull = {
       serve() {

@@ -78,7 +78,26 @@ export const FAMILIES: readonly FamilySpec[] = [
     "Idempotency keys forgotten before their time because there were too many",
     ({ totals }) => totals.forgottenKeys,
   ),
-  counter("msgbus_messages_pulled_total", "Messages handed out by queues", ({ totals }) => totals.pulled),
+  counter("msgbus_messages_pulled_total", "Messages handed out by queues and groups", ({ totals }) => totals.pulled),
+  counter(
+    "msgbus_messages_redelivered_total",
+    "Messages handed out that had been handed out before",
+    ({ totals }) => totals.redelivered,
+  ),
+  gauge("msgbus_leases", "Leases that can be settled now", ({ totals }) => totals.leased),
+  {
+    name: "msgbus_leases_settled_total",
+    type: "counter",
+    labels: ["by"],
+    help: "Leases that were acknowledged, or handed back",
+    read: ({ totals }) => each("by", { ack: totals.acked, nack: totals.nacked }),
+  },
+  counter("msgbus_dead_letters_total", "Messages that became dead letters", ({ totals }) => totals.dead),
+  counter(
+    "msgbus_dead_letters_redriven_total",
+    "Dead letters published to their topics again",
+    ({ totals }) => totals.redriven,
+  ),
   counter(
     "msgbus_messages_delivered_total",
     "Messages taken by subscriptions; one that two take counts twice",

@@ -1,5 +1,7 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { DEAD_TTL_MS, deadTopicOf } from "../../lib/bus/dead_letters.ts";
+import type { GroupChange, Store } from "../../lib/bus/store.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { assertEquals } from "../deps.ts";
 import { codeOf, codeOfRejection } from "./error_code.ts";
 import { LaterStore } from "./later_store.ts";
@@ -17,6 +19,20 @@ function setUp(options: BusOptions = {}) {
   };
   const dead = (topic = "t") => bus.browse(`${topic}/-dead`)?.messages.map((message) => message.text()) ?? [];
   return { clock, bus, kill, dead };
+}
+
+/** The same over a store that answers when a test says so, with a topic `t` of one message that has one attempt. */
+async function setUpLater(store: LaterStore, options: BusOptions = {}) {
+  const { bus, clock } = setUp({ store, maxAttempts: 1, ...options });
+  const published = bus.publish("t", "a");
+  await store.answer();
+  await published;
+  const lease = async (leaseMs = 1000) => {
+    const pulled = bus.pull("t", { group: "g", leaseMs });
+    await store.answer();
+    return (await pulled)!;
+  };
+  return { bus, clock, lease };
 }
 
 Deno.test("a message that is handed back as often as allowed moves to the dead letters, with its story", async () => {
@@ -136,6 +152,99 @@ Deno.test("a dead letter and what its group is done with are one step of the sto
   assertEquals([bus.groups("t")[1]?.waiting, bus.topic("t/-dead")], [1, undefined]);
 });
 
+Deno.test("a dead letter tells the store nothing of messages that were passed over and not told to it yet", async () => {
+  const changes: GroupChange[] = [];
+  const memory = new MemoryStore();
+  const store: Store = {
+    durability: "memory",
+    synchronous: true,
+    append: ({ expectedId, settles }) => {
+      if (settles !== undefined) changes.push(settles.change);
+      return expectedId;
+    },
+    note: (_, change) => void changes.push(change),
+    forget: memory.forget,
+    delay: memory.delay,
+    cancel: memory.cancel,
+    remove: memory.remove,
+    close: memory.close,
+  };
+  const { bus, clock } = setUp({ store, maxAttempts: 1 });
+  bus.put("t", "a", { key: "k" });
+  bus.get("t", { leaseMs: 1000 });
+  bus.put("t", "b", { key: "k" });
+  // It passes over b, and takes nothing.
+  const pulled = bus.pull("t", { leaseMs: 1000, waitMs: 60_000 });
+  clock.tick(1020);
+  clock.flush();
+  assertEquals((await pulled)?.text(), "b");
+  const [, letter, later] = changes;
+  assertEquals(letter, { group: "", next: 1, unacked: [], done: [0] });
+  assertEquals([later?.next, later?.unacked.map(({ id }) => id)], [2, [1, 1]]);
+});
+
+Deno.test("a dead letter that the store refuses when its group is gone is not tried again, nor is the group", async () => {
+  const store = new LaterStore();
+  const { bus, clock, lease } = await setUpLater(store, { groupIdleMs: 10_000 });
+  await lease();
+  clock.tick(1020);
+  assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done"]);
+  const deleted = bus.deleteGroup("t", "g");
+  await store.refuse();
+  await store.answer();
+  assertEquals(await deleted, true);
+  clock.tick(1020);
+  assertEquals(store.waiting, []);
+  // Another one of its name is another group: it is not forgotten when the first would have been.
+  const again = await lease(20_000);
+  clock.tick(6000);
+  const extended = bus.extend(again.lease!);
+  await store.answerAll();
+  await extended;
+  clock.tick(6000);
+  assertEquals(bus.groups("t").map(({ group }) => group), ["", "g"]);
+});
+
+Deno.test("a dead letter of a topic that is being removed waits for that", async () => {
+  const store = new LaterStore();
+  const { bus, clock, lease } = await setUpLater(store);
+  await lease();
+  const deleted = bus.delete("t").catch((error) => error.message);
+  clock.tick(1020);
+  assertEquals(store.waiting, ["remove t"]);
+  await store.refuse();
+  assertEquals(await deleted, "the disk is full");
+  clock.tick(1020);
+  assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done"]);
+});
+
+Deno.test("MessageBus.close asks the store for the dead letters that are to be made, and then closes it", async () => {
+  const asked: string[] = [];
+  const memory = new MemoryStore();
+  const store: Store = {
+    durability: "memory",
+    synchronous: true,
+    append: ({ topic: { name }, expectedId }) => {
+      asked.push(`append to ${name}`);
+      return expectedId;
+    },
+    note: memory.note,
+    forget: memory.forget,
+    delay: memory.delay,
+    cancel: memory.cancel,
+    remove: memory.remove,
+    close: () => void asked.push("close"),
+  };
+  const { bus, clock } = setUp({ store, maxAttempts: 1, maxMessages: 1 });
+  bus.put("t", "a");
+  bus.get("t", { leaseMs: 1000 });
+  clock.stall(1001);
+  bus.put("t", "b");
+  await bus.close();
+  clock.flush();
+  assertEquals(asked, ["append to t", "append to t", "append to t/-dead", "close"]);
+});
+
 Deno.test("a dead letter keeps the memory of no message but its own", async () => {
   const { bus, kill } = setUp();
   for (let i = 0; i < 1000; i++) bus.put("t", "x".repeat(100));
@@ -204,4 +313,22 @@ Deno.test("MessageBus.redrive asks the store for one step each, and twice at onc
   for (let i = 0; i < 20; i++) await undefined;
   const [one, two] = await Promise.all([bus.redrive("t"), bus.redrive("t")]);
   assertEquals([one!.redriven + two!.redriven, bus.topic("t")?.seq, bus.topic("t/-dead")?.length], [2, 4, 0]);
+});
+
+Deno.test("MessageBus.redrive of very many lets others have their turn, and ends when the bus is closed", async () => {
+  const { bus, clock } = setUp({ maxAttempts: 1 });
+  for (let i = 0; i < 2500; i++) bus.put("t", String(i));
+  for (let i = 0; i < 2500; i++) bus.get("t", { group: "g", leaseMs: 1000 });
+  clock.tick(1020);
+  clock.flush();
+  let redriven: unknown;
+  const done = bus.redrive("t").then((result) => redriven = result, (error) => redriven = error.code);
+  const lengths: (number | undefined)[] = [];
+  for (let turn = 0; turn < 2; turn++) {
+    for (let i = 0; i < 10; i++) await undefined;
+    lengths.push(bus.topic("t/-dead")?.length);
+    clock.flush();
+  }
+  await done;
+  assertEquals([lengths, redriven], [[1500, 500], { redriven: 2500, remaining: 0 }]);
 });

@@ -510,7 +510,7 @@ Deno.test("MessageBus.delete ends the groups of a topic and their leases", async
   assertEquals(bus.totals().leased, 1);
 });
 
-Deno.test("MessageBus forgets a group that nobody has used for groupIdleMs, and never the queue", async () => {
+Deno.test("MessageBus forgets a group that nobody has used for groupIdleMs, and never the queue", () => {
   const { bus, clock, put, get, stats } = setUp({ groupIdleMs: 60_000 });
   put("a", "b");
   assertEquals([get({ group: "g" }), get({})], ["a", "a"]);
@@ -550,6 +550,18 @@ Deno.test("MessageBus with discard new drops only what every group is done with"
   assertEquals(codeOf(() => put("e", "f")), "topic_full");
 });
 
+Deno.test("MessageBus with discard new drops what groups are done with though nobody has pulled since", () => {
+  const { bus, clock, lease } = setUp({ discard: "new", maxMessages: 2, maxAttempts: 1 });
+  bus.put("t", "a");
+  bus.put("t", "b");
+  lease();
+  clock.tick(10_020);
+  // It is a dead letter.
+  bus.put("t", "c");
+  assertEquals(codeOf(() => bus.put("t", "d")), "topic_full");
+  assertEquals(bus.browse("t")?.messages.map((message) => message.text()), ["b", "c"]);
+});
+
 Deno.test("MessageBus with discard new counts the queue once it was used", () => {
   const { put, get } = setUp({ discard: "new", maxMessages: 2 });
   put("a", "b");
@@ -582,4 +594,41 @@ Deno.test("Group lets go of a message that waits for its key and expires before 
   assertEquals([stats()?.blocked, stats()?.lost], [1, 1]);
   await bus.ack(held.lease!);
   assertEquals(lease().id, 2);
+});
+
+Deno.test("MessageBus.pull that waits from latest gets the first message of the next topic when its own is deleted", async () => {
+  const { bus, clock, put } = setUp();
+  put("old");
+  const pulled = bus.pull("t", { group: "g", from: "latest", waitMs: 10_000 });
+  await bus.delete("t");
+  put("new");
+  clock.flush();
+  assertEquals((await pulled)?.text(), "new");
+});
+
+Deno.test("MessageBus.delete ends the groups of a topic that never had a message, too", async () => {
+  const { bus, get, put } = setUp();
+  await bus.schedule("t", "later", { delayMs: 10_000 });
+  get();
+  await bus.delete("t");
+  put("a");
+  assertEquals(bus.groups("t").map(({ group }) => group), [""]);
+});
+
+Deno.test("MessageBus.get makes room for a group of a missing topic by forgetting those that nobody has used", () => {
+  const { clock, get, put, bus } = setUp({ maxGroups: 1, groupIdleMs: 1000 });
+  get({ group: "a" });
+  assertEquals(codeOf(() => get({ group: "b" })), "too_many_groups");
+  clock.tick(1000);
+  get({ group: "b" });
+  put("a");
+  assertEquals(bus.groups("t").map(({ group }) => group), ["", "b"]);
+});
+
+Deno.test("MessageBus.groups has no times below 0 when the clock is set back", () => {
+  const { bus, clock, put, get } = setUp();
+  put("a");
+  get();
+  clock.set(clock.now() - 5000);
+  assertEquals([0, 1].map((i) => bus.groups("t")[i]!).map((g) => [g.idleMs, g.oldestUnackedMs]), [[0, 0], [0, 0]]);
 });

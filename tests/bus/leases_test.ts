@@ -103,3 +103,60 @@ Deno.test("tokens of leases are never the same, and hard to guess", async () => 
   assertEquals([given.length, given.every((token) => /^[\w-]{22}$/.test(token))], [900, true]);
   assertEquals((await bus.ack(given.map((token) => token.slice(0, -1) + (token.endsWith("A") ? "B" : "A")))).done, []);
 });
+
+Deno.test("MessageBus.pull while the store is asked to remove the topic is told to it if it refuses that", async () => {
+  const { bus, store, through } = await setUp("a", "b");
+  const deleted = bus.delete("t").catch((error) => error.message);
+  const a = bus.pull("t", LEASE);
+  assertEquals(store.waiting, ["remove t"]);
+  await store.refuse();
+  assertEquals([await deleted, (await a)?.text()], ["the disk is full", "a"]);
+  // Without the first of them a journal would take message 0 for one that the group is done with.
+  assertEquals((await through(bus.pull("t", LEASE))).waiting, ["advance t g to 2, 0 has 1, 1 has 1"]);
+});
+
+Deno.test("MessageBus has the store forget a group that it forgets because nobody uses it", async () => {
+  const clock = new TestClock();
+  const store = new LaterStore();
+  const bus = new MessageBus({ clock, store, ttlMs: 0, groupIdleMs: 1000 });
+  const published = bus.publish("t", "a");
+  await store.answer();
+  await published;
+  const pulled = bus.pull("t", { group: "g" });
+  await store.answer();
+  await pulled;
+  clock.tick(1020);
+  assertEquals(store.waiting, ["forget t g"]);
+  // After a restart it is there again, and idle again.
+  await store.refuse();
+  assertEquals(bus.groups("t").length, 1);
+});
+
+Deno.test("MessageBus.deleteGroup of a topic that the store is asked to remove asks it nothing more", async () => {
+  const { bus, store, through } = await setUp("a");
+  await through(bus.pull("t", LEASE));
+  const deleted = bus.delete("t");
+  assertEquals([await bus.deleteGroup("t", "g"), store.waiting], [true, ["remove t"]]);
+  await store.answer();
+  await deleted;
+});
+
+Deno.test("MessageBus.pull tells the store again, with what is new, what it has refused", async () => {
+  const { bus, store, through } = await setUp("a", "b");
+  const refused = bus.pull("t", LEASE).catch((error) => error.message);
+  await store.refuse();
+  assertEquals(await refused, "the disk is full");
+  assertEquals((await through(bus.pull("t", LEASE))).waiting, ["advance t g to 2, 0 has 1, 1 has 1"]);
+});
+
+Deno.test("MessageBus.ack that the store refuses is told again, and no lease of a message that is done by then", async () => {
+  const { bus, store, through } = await setUp("a", "b");
+  const pulled = bus.pull("t", { group: "g", leaseMs: 10_000 }).catch((error) => error.message);
+  await store.refuse();
+  await pulled;
+  const b = (await through(bus.pull("t", LEASE))).result!;
+  const acked = bus.ack(b.lease!).catch((error) => error.message);
+  await store.refuse();
+  assertEquals(await acked, "the disk is full");
+  assertEquals((await through(bus.pull("t", { group: "g" }))).waiting, ["advance t g to 2, 1 done"]);
+});

@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../deps.ts";
 import { lastingPort } from "../lasting_port.ts";
 import { unusedUri } from "../client/local_server.ts";
+import { settled } from "../http/direct.ts";
 import { decodeEnvelope } from "../../lib/wire/json.ts";
 import { msgbus, type Server, start, startServer } from "../processes.ts";
 
@@ -212,10 +213,17 @@ Deno.test("msgbus sub lets its command finish when it is interrupted, and ends a
     await server.subscribed("foo");
     await publish(server, "foo", "x");
     assertEquals(await sub.stdout.next(), "begun");
-    const interrupt = setInterval(() => sub.kill("SIGINT"), 50);
-    const ended = await sub.code;
-    clearInterval(interrupt);
-    assertEquals(ended, 130);
+    let isOver = false;
+    const ended = sub.code.finally(() => isOver = true);
+    while (!isOver) {
+      try {
+        sub.kill("SIGINT");
+      } catch {
+        // It has just ended.
+      }
+      await Promise.race([ended, settled()]);
+    }
+    assertEquals(await ended, 130);
     await publish(server, "go", "on"); // the command is still there
     await sub.stdout.rest();
   }

@@ -56,6 +56,24 @@ const MOVES: readonly (readonly [
     ["msgbus_messages_pulled_total", {}, 1],
     ["msgbus_bus_fetched", {}, 1],
   ]],
+  ["work", { maxAttempts: 2 }, ({ bus, clock }) => {
+    const lease = () => bus.get("t", { group: "g", leaseMs: 1000 })!.lease!;
+    for (const payload of ["a", "b", "c"]) bus.put("t", payload);
+    bus.ack(lease());
+    bus.nack(lease());
+    bus.nack(lease());
+    lease();
+    bus.redrive("t");
+    clock.flush();
+  }, [
+    ["msgbus_messages_pulled_total", {}, 4],
+    ["msgbus_messages_redelivered_total", {}, 1],
+    ["msgbus_leases", {}, 1],
+    ["msgbus_leases_settled_total", { by: "ack" }, 1],
+    ["msgbus_leases_settled_total", { by: "nack" }, 2],
+    ["msgbus_dead_letters_total", {}, 1],
+    ["msgbus_dead_letters_redriven_total", {}, 1],
+  ]],
   ["a delivery", {}, ({ bus }) => {
     const readers = [bus.subscribe("t"), bus.subscribe("t")];
     bus.put("t", "a");

@@ -1,0 +1,32 @@
+import { limitsOf } from "../../lib/bus/limits.ts";
+import { fc } from "../deps.ts";
+import { GroupModel } from "./group_model.ts";
+import { steps } from "./group_steps.ts";
+import { Subject } from "./group_subject.ts";
+
+const limits = fc.record({
+  ttlMs: fc.constantFrom(0, 0, 1000, 2000, 60_000),
+  maxMessages: fc.constantFrom(3, 5, 100, 100),
+  maxAttempts: fc.constantFrom(0, 1, 2, 2, 3),
+  maxLeased: fc.constantFrom(1, 2, 3, 100, 100),
+  maxGroups: fc.constantFrom(1, 1000, 1000),
+  groupIdleMs: fc.constantFrom(1250, 3550, 1e9, 1e9),
+}).map(limitsOf);
+
+/** `--runs=50000 --seed=42` after `--`; a seed replays what it was printed for, with as many runs or more. */
+function argument(name: string): number | undefined {
+  const given = Deno.args.findLast((arg) => arg.startsWith(`--${name}=`))?.slice(name.length + 3);
+  return given === undefined || given === "" ? undefined : Number(given);
+}
+
+Deno.test("MessageBus does with groups what the model does, and keeps its promises", async () => {
+  await fc.assert(
+    fc.asyncProperty(limits, fc.commands(steps, { maxCommands: 100, size: "max" }), async (limits, steps) => {
+      const subject = new Subject(limits);
+      const model = new GroupModel(limits, subject.clock.now());
+      await fc.asyncModelRun(() => ({ model, real: subject }), steps);
+      await subject.drain();
+    }),
+    { numRuns: argument("runs") ?? 2000, seed: argument("seed") },
+  );
+});
