@@ -288,7 +288,7 @@ export interface SettleOptions {
 export interface NackOptions extends SettleOptions {
   /** How long the message is not handed out again, in milliseconds, up to 12 h. Default: at once. */
   readonly delayMs?: number;
-  /** Why, for whoever looks at the dead letter; at most 1024 bytes. */
+  /** Why, for whoever looks at the dead letter; what is longer than 1024 characters is cut. */
   readonly reason?: string;
   /** Whether the attempt counts. Default: it does. */
   readonly count?: boolean;

@@ -8,6 +8,7 @@
 import { withServerHeaders } from "../attributes.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName, isTopicName } from "../topic_name.ts";
+import { formatDuration } from "../wire/duration.ts";
 import type { Redriven } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Group, Item } from "./group.ts";
@@ -168,7 +169,7 @@ function comesFrom({ headers }: Message, topic: string, group: string | undefine
   return headers["msgbus-dead-topic"] === topic && (group === undefined || headers["msgbus-dead-group"] === group);
 }
 
-function storyOf({ group, id, attempt, reason }: Item, { topic, createdMs }: Message): Record<string, string> {
+function storyOf({ group, id, attempt, reason }: Item, { topic, createdMs, ttlMs }: Message): Record<string, string> {
   return {
     "msgbus-dead-topic": topic.name,
     "msgbus-dead-id": String(id),
@@ -177,5 +178,7 @@ function storyOf({ group, id, attempt, reason }: Item, { topic, createdMs }: Mes
     "msgbus-dead-attempts": String(attempt),
     "msgbus-dead-reason": reason,
     "msgbus-dead-created": new Date(createdMs).toISOString(),
+    // What its topic says doesn't hold for it.
+    ...(ttlMs === topic.ttlMs ? {} : { "msgbus-dead-ttl": formatDuration(ttlMs) }),
   };
 }

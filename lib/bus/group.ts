@@ -96,6 +96,11 @@ export class Group {
     return this.#due.peek()?.key ?? Infinity;
   }
 
+  /** How many messages it has not come to are gone. */
+  get gone(): number {
+    return this.topic.log.next - this.#next - this.ahead;
+  }
+
   /** How many retained messages are new to it. */
   get ahead(): number {
     return this.topic.log.countFrom(this.#next);

@@ -177,7 +177,7 @@ export class Groups {
       oldestUnackedMs: oldestUnacked === undefined ? undefined : Math.max(nowMs - oldestUnacked.createdMs, 0),
       acked: group.acked,
       dead: group.dead,
-      lost: group.lost,
+      lost: group.lost + group.gone,
       waiters,
       idleMs: waiters > 0 ? 0 : Math.max(nowMs - group.usedMs, 0),
       warning: warningOf(group),
@@ -248,8 +248,10 @@ export function assertGroupName(name: string): void {
 }
 
 /** What is wrong with a group: that its messages may expire before they have had all their attempts. */
-function warningOf({ topic: { info: { ttlMs } }, leaseMs, maxAttempts }: Group): string | undefined {
+function warningOf({ topic: { info, log }, leaseMs, maxAttempts }: Group): string | undefined {
   const neededMs = leaseMs * maxAttempts;
+  // Publishers may say otherwise than the topic; the newest one is what to expect of the next.
+  const { ttlMs } = log.newest ?? info;
   if (ttlMs === 0 || leaseMs === 0 || maxAttempts === Infinity || ttlMs >= neededMs) return undefined;
   return `messages are kept for ${formatDuration(ttlMs)}, less than lease x max-attempts ` +
     `(${formatDuration(leaseMs)} x ${maxAttempts}): they may be lost before they are done; publish with a longer ttl`;

@@ -7,6 +7,7 @@
 import { assertKey, attributesOf, withoutServerHeaders } from "../attributes.ts";
 import { BusError, quote } from "../errors.ts";
 import { type Attributes, formatCursor, Message, type Position } from "../message.ts";
+import { parseDuration } from "../wire/duration.ts";
 import { NO_OPTIONS, type PublishOptions, type Receipt } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Dedupe } from "./dedupe.ts";
@@ -177,8 +178,9 @@ export class Intake {
     const topic = this.#parts.topics.admitNow(name);
     this.#parts.publishDue(topic);
     const attributes = withoutServerHeaders(letter.attributes);
+    const ttlMs = parseDuration(letter.headers["msgbus-dead-ttl"] ?? "");
     const drops = { topic: letter.topic, id: letter.id };
-    return this.#append(topic, { ...this.#prepare(topic, [letter.payload], { ...NOTHING, attributes }), drops });
+    return this.#append(topic, { ...this.#prepare(topic, [letter.payload], { ...NOTHING, ttlMs, attributes }), drops });
   }
 
   /**

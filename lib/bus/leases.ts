@@ -28,8 +28,7 @@ export interface LeasesParts {
   readonly note: (group: Group) => void | Promise<void>;
 }
 
-const MAX_REASON_BYTES = 1024;
-const encoder = new TextEncoder();
+const MAX_REASON_LENGTH = 1024;
 
 /** Keeps the leases of all groups. */
 export class Leases {
@@ -87,12 +86,9 @@ export class Leases {
     if (!(delayMs >= 0 && delayMs <= MAX_LEASE_MS)) {
       throw new BusError("bad_option", `Bad delay: ${delayMs} ms, not from 0 to ${MAX_LEASE_MS}`);
     }
-    if (encoder.encode(reason).length > MAX_REASON_BYTES) {
-      throw new BusError("bad_option", `Bad reason: longer than ${MAX_REASON_BYTES} bytes`);
-    }
-    const wellFormed = reason.toWellFormed();
+    const kept = reason.slice(0, MAX_REASON_LENGTH).toWellFormed();
     return this.#settle(tokens, of, (item, nowMs) => {
-      item.group.nack(item, { nowMs, dueMs: nowMs + delayMs, reason: wellFormed, counts: count });
+      item.group.nack(item, { nowMs, dueMs: nowMs + delayMs, reason: kept, counts: count });
       this.#nacked++;
     });
   }

@@ -62,6 +62,7 @@ more: only the first one is given, and only in time.`,
   words: [1, Infinity],
   checkFirst: () => {},
 }, async ({ words: [token, ...message], values: { "content-type": contentType }, client, io }) => {
+  if (token === "") throw new BusError("bad_option", "Cannot reply: the token is empty, so the message is no request");
   await client.reply(token!, await payloadOf(message, io), { contentType });
   return EXIT.done;
 });

@@ -186,7 +186,8 @@ async function tokensOf({ request, head }: EndpointRequest): Promise<readonly st
   } catch (cause) {
     throw new BusError("bad_request", "Bad lease tokens: not UTF-8", { cause });
   }
-  return checkedTokens(text.startsWith("[") ? jsonIn(text) : tokensIn(text), text);
+  // A line of a WebSocket has braces, and is none here.
+  return checkedTokens(/^[[{]/.test(text) ? jsonIn(text) : tokensIn(text), text);
 }
 
 /** Tokens that are separated by white space or commas. */

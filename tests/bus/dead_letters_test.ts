@@ -273,6 +273,17 @@ Deno.test("MessageBus.redrive publishes dead letters to their topic again, and t
   }]);
 });
 
+Deno.test("MessageBus.redrive keeps a message as long as it was to be kept at first", async () => {
+  const { bus, kill } = setUp({ maxAttempts: 1, ttlMs: 60_000 });
+  for (const ttlMs of [0, 3_600_000, undefined]) bus.put("t", "a", { ttlMs });
+  await kill("t", { times: 3 });
+  const dead = bus.browse("t/-dead")!.messages;
+  assertEquals(dead.map(({ headers }) => headers["msgbus-dead-ttl"]), ["0s", "1h", undefined]);
+  assertEquals(dead.map(({ ttlMs }) => ttlMs), [DEAD_TTL_MS, DEAD_TTL_MS, DEAD_TTL_MS]);
+  await bus.redrive("t");
+  assertEquals(bus.browse("t", { since: { next: 3 } })?.messages.map(({ ttlMs }) => ttlMs), [0, 3_600_000, 60_000]);
+});
+
 Deno.test("MessageBus.redrive takes those of one group only, if it is told to", async () => {
   const { bus, kill, dead } = setUp({ maxAttempts: 1 });
   bus.put("t", "a");

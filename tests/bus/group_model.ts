@@ -7,6 +7,7 @@
 
 import type { Limits } from "../../lib/bus/limits.ts";
 import type { Gap } from "../../lib/event.ts";
+import { formatDuration, parseDuration } from "../../lib/wire/duration.ts";
 import { assert } from "../deps.ts";
 import {
   type ModelContent,
@@ -266,7 +267,8 @@ export class GroupModel {
     });
     for (const { payload, key, contentType, headers } of letters) {
       const own = Object.entries(headers!).filter(([name]) => !name.startsWith("msgbus-"));
-      const code = this.publish(name, [{ payload, key, contentType, headers: Object.fromEntries(own) }]);
+      const ttlMs = parseDuration(headers!["msgbus-dead-ttl"] ?? "");
+      const code = this.publish(name, [{ payload, key, contentType, ttlMs, headers: Object.fromEntries(own) }]);
       if (code !== undefined) return code;
     }
     for (const letter of letters) this.#lose(dead, letter, "expired");
@@ -397,7 +399,7 @@ export class GroupModel {
         : this.nowMs - undone.reduce((a, b) => a.id < b.id ? a : b).createdMs,
       acked,
       dead,
-      lost,
+      lost: lost + topic.all.filter((message) => message.id >= next && message.lost !== undefined).length,
       waiters,
       idleMs: waiters > 0 ? 0 : this.nowMs - usedMs,
     };
@@ -501,7 +503,7 @@ export class GroupModel {
 
   #bury(group: ModelGroup, item: ModelItem, reason: string): void {
     const { topic: { name, epoch } } = group;
-    const { id, payload, key, contentType, headers, createdMs } = item.message;
+    const { id, payload, key, contentType, headers, createdMs, ttlMs = this.limits.ttlMs } = item.message;
     this.due.push({
       topic: deadTopicOf(name),
       kind: "dead",
@@ -519,6 +521,7 @@ export class GroupModel {
         "msgbus-dead-attempts": String(item.attempt),
         "msgbus-dead-reason": reason,
         "msgbus-dead-created": new Date(createdMs).toISOString(),
+        ...(ttlMs === this.limits.ttlMs ? {} : { "msgbus-dead-ttl": formatDuration(ttlMs) }),
       },
     });
     group.dead++;

@@ -228,13 +228,15 @@ Deno.test("MessageBus.nack with count false doesn't count the attempt", async ()
   assertEquals([attempts, bus.topic("t/-dead")], [[1, 1, 2, 2], undefined]);
 });
 
-Deno.test("MessageBus.nack refuses a wrong delay and a reason that is too long", () => {
-  const { bus } = setUp();
-  for (
-    const options of [{ delayMs: -1 }, { delayMs: 12 * 3_600_000 + 1 }, { delayMs: NaN }, { reason: "é".repeat(513) }]
-  ) {
-    assertEquals(codeOf(() => bus.nack("x", options)), "bad_option");
+Deno.test("MessageBus.nack refuses a wrong delay, and cuts a reason that is too long", async () => {
+  const { bus, put, lease } = setUp({ maxAttempts: 1 });
+  for (const delayMs of [-1, 12 * 3_600_000 + 1, NaN]) {
+    assertEquals(codeOf(() => bus.nack("x", { delayMs })), "bad_option");
   }
+  put("a");
+  await bus.nack(lease().lease!, { reason: "é".repeat(1023) + "😀" });
+  const reason = bus.browse("t/-dead")!.messages[0]!.headers["msgbus-dead-reason"]!;
+  assertEquals([reason.length, reason.isWellFormed(), reason.slice(0, 2)], [1024, true, "éé"]);
 });
 
 Deno.test("MessageBus.extend makes a lease last, from now on, and revives one that has ended", async () => {
@@ -424,6 +426,18 @@ Deno.test("Group counts as lost what leaves the log before it is done, and answe
   assertEquals([stats()?.leased, stats()?.cursor], [0, `3@${leased.topic.epoch}`]);
 });
 
+Deno.test("MessageBus.groups counts as lost what is gone though nobody has pulled since", () => {
+  const { bus, clock, put, lease, stats } = setUp();
+  put("a");
+  lease();
+  for (const payload of ["b", "c"]) bus.put("t", payload, { ttlMs: 1000 });
+  clock.tick(1000);
+  put("d");
+  assertEquals([stats()?.lost, stats()?.lag], [2, 1]);
+  assertEquals(lease().text(), "d");
+  assertEquals([stats()?.lost, stats()?.lag], [2, 0]);
+});
+
 Deno.test("Group hands out no message again that has left the log while it was leased", async () => {
   const { bus, clock, put, lease, get } = setUp({ maxMessages: 1 });
   put("a");
@@ -486,6 +500,12 @@ Deno.test("MessageBus.groups warns only if messages could expire before their la
   assertEquals(warned({ ttlMs: 50_000 }, 10_000), false);
   assertEquals(warned({ ttlMs: 0 }, 3_600_000), false);
   assertEquals(warned({ ttlMs: 1000, maxAttempts: 0 }, 10_000), false);
+  const { bus } = setUp({ ttlMs: 1000 });
+  bus.put("t", "a", { ttlMs: 0 });
+  bus.get("t", { group: "g", leaseMs: 10_000 });
+  assertEquals(bus.groups("t")[1]!.warning, undefined);
+  bus.put("t", "b");
+  assertEquals(typeof bus.groups("t")[1]!.warning, "string");
 });
 
 Deno.test("MessageBus.deleteGroup forgets a group with its leases, and not the queue", async () => {

@@ -89,7 +89,20 @@ Deno.test("lease: what are no tokens is refused, and changes nothing", async () 
   const { server } = await served("a");
   await using _ = server;
   await leaseOf(server);
-  const hostile = ["", " ", ",", "[]", "[1]", '["a"', "[[]]", '[{"a":1}]', new Uint8Array([0xff]), "[".repeat(100_000)];
+  const hostile = [
+    "",
+    " ",
+    ",",
+    "[]",
+    "{}",
+    `{"ack":["a"]}`,
+    "[1]",
+    '["a"',
+    "[[]]",
+    '[{"a":1}]',
+    new Uint8Array([0xff]),
+    "[".repeat(100_000),
+  ];
   for (const body of hostile) {
     for (const endpoint of ["ack", "nack", "extend"]) {
       assertEquals((await server.ask(`POST /-/${endpoint}`, {}, body)).error, "bad_request", String(body).slice(0, 20));
