@@ -23,8 +23,10 @@ export interface Entry {
 
 /** The messages of a topic that are due at the same time. */
 interface Moment {
-  readonly entries: Set<Entry>;
-  readonly place: HeapEntry<Moment>;
+  entries: Set<Entry>;
+  /** Whether they are in the order in which they were accepted: one that could not be published comes back at the end. */
+  isInOrder: boolean;
+  place: HeapEntry<Moment> | undefined;
 }
 
 /** The messages of one topic. */
@@ -52,16 +54,16 @@ export class Agenda {
     return Math.max(this.#moments.peek()?.key ?? Infinity, this.notBeforeMs);
   }
 
-  /** Lets a message wait for its time. */
-  put(entry: Entry): void {
+  /** Lets a message wait for its time, for the first time or again. */
+  put(entry: Entry, again = false): void {
     const { dueMs } = entry.message;
     let moment = this.#byDue.get(dueMs);
     if (moment === undefined) {
-      const made: { entries: Set<Entry>; place?: HeapEntry<Moment> } = { entries: new Set() };
-      made.place = this.#moments.add(made as Moment, dueMs);
-      this.#byDue.set(dueMs, moment = made as Moment);
+      this.#byDue.set(dueMs, moment = { entries: new Set(), isInOrder: true, place: undefined });
+      moment.place = this.#moments.add(moment, dueMs);
     }
     moment.entries.add(entry);
+    if (again) moment.isInOrder = false;
   }
 
   /** Takes a message that waits. */
@@ -71,14 +73,19 @@ export class Agenda {
     moment.entries.delete(entry);
     if (moment.entries.size > 0) return;
     this.#byDue.delete(dueMs);
-    this.#moments.remove(moment.place);
+    this.#moments.remove(moment.place!);
   }
 
-  /** The messages that wait and are due first, in the order in which they were accepted, if their time has come. */
-  dueBy(nowMs: number): Entry[] {
+  /**
+   * The messages that wait and are due first, in the order in which they were accepted, if their time has come. They can
+   * be taken on the way.
+   */
+  dueBy(nowMs: number): Iterable<Entry> | undefined {
     const first = this.#moments.peek();
-    if (first === undefined || first.key > nowMs) return [];
-    // One that could not be published came back after the others.
-    return [...first.value.entries].sort((a, b) => a.order - b.order);
+    if (first === undefined || first.key > nowMs) return undefined;
+    const moment = first.value;
+    if (!moment.isInOrder) moment.entries = new Set([...moment.entries].sort((a, b) => a.order - b.order));
+    moment.isInOrder = true;
+    return moment.entries;
   }
 }

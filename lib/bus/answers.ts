@@ -225,6 +225,8 @@ export interface BusTotals {
   readonly subscriptions: number;
   /** Messages to be published later. */
   readonly scheduled: number;
+  /** Bytes counted for them. */
+  readonly scheduledBytes: number;
   /** Messages published. */
   readonly published: number;
   /** Publishes that were repeats, told by their idempotency key: nothing was published. */

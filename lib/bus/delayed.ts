@@ -17,7 +17,7 @@ import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
-import type { Topic } from "./topic.ts";
+import { retainedBytes, type Topic } from "./topic.ts";
 import { type TopicTable, whenSettled } from "./topic_table.ts";
 
 /** What {@linkcode Delayed} works with. */
@@ -29,8 +29,8 @@ export interface DelayedParts {
   readonly topics: TopicTable;
   readonly retention: Retention;
   readonly dedupe: Dedupe;
-  /** Appends a message that is due to its topic; settles when that is done. */
-  readonly append: (topic: Topic, message: DelayedMessage) => void | Promise<void>;
+  /** Appends a message that is due to its topic. See `Intake.appendDelayed`. */
+  readonly append: (topic: Topic, message: DelayedMessage, onRefused: () => void) => void | Promise<void>;
 }
 
 /** The longest delay, in milliseconds: ten years. */
@@ -210,9 +210,10 @@ export class Delayed {
       const agenda = this.#byTopic.get(topic);
       const entry = agenda?.entries.get(token);
       if (agenda === undefined || entry === undefined) return false;
-      // Being published, it may come back.
-      if (entry.work === undefined) return await this.#cancel(agenda, entry);
-      await entry.work;
+      // The store must not be asked about what it is removing; and what is being published may come back.
+      if (topic.removal !== undefined) await topic.removal;
+      else if (entry.work !== undefined) await entry.work;
+      else return await this.#cancel(agenda, entry);
     }
   }
 
@@ -228,7 +229,7 @@ export class Delayed {
       } catch (error) {
         entry.work = undefined;
         if (!topic.deleted) {
-          agenda.put(entry);
+          agenda.put(entry, true);
           this.#comeBack(agenda);
         }
         throw error;
@@ -263,7 +264,7 @@ export class Delayed {
     // The store must not be asked to append to what it is removing.
     if (agenda.topic.removal !== undefined) agenda.notBeforeMs = nowMs + RETRY_MS;
     let count = 0;
-    for (let due = agenda.dueBy(nowMs); due.length > 0; due = agenda.dueBy(nowMs)) {
+    for (let due = agenda.dueBy(nowMs); due !== undefined; due = agenda.dueBy(nowMs)) {
       for (const entry of due) {
         if (agenda.notBeforeMs > nowMs || count === max) return count;
         this.#publish(agenda, entry);
@@ -299,32 +300,40 @@ export class Delayed {
 
   #publish(agenda: Agenda, entry: Entry): void {
     const { topic } = agenda;
-    const { retention, append } = this.#parts;
+    const { retention, append, observer } = this.#parts;
+    const { payload, ttlMs = topic.info.ttlMs, attributes } = entry.message;
+    // Under the id it gets, it takes a few bytes less than what was kept for it.
+    const surplus = entry.bytes - retainedBytes(topic.info, { id: topic.nextId, payload, ttlMs, attributes });
     agenda.take(entry);
-    // What it takes is what was kept for it.
     retention.release(topic, entry.bytes);
+    const postponed = (error: unknown) => observer.postponed?.(topic.info.name, error);
     let answer: void | Promise<void>;
     try {
-      answer = append(topic, entry.message);
+      answer = append(topic, entry.message, () => this.#postpone(agenda, entry, surplus));
     } catch (error) {
-      return this.#postpone(agenda, entry, error);
+      this.#postpone(agenda, entry, 0);
+      return postponed(error);
     }
     if (answer === undefined) return this.#remove(agenda, entry);
-    entry.work = answer.then(() => this.#remove(agenda, entry), (error) => this.#postpone(agenda, entry, error));
+    // The rest is kept until it is certain that it need not come back.
+    retention.hold(topic, surplus, 0);
+    entry.work = answer.then(() => {
+      if (!topic.deleted) retention.release(topic, surplus, 0);
+      this.#remove(agenda, entry);
+    }, postponed);
   }
 
-  #postpone(agenda: Agenda, entry: Entry, error: unknown): void {
+  #postpone(agenda: Agenda, entry: Entry, surplus: number): void {
     const { topic } = agenda;
-    const { retention, clock, observer } = this.#parts;
+    const { retention, clock } = this.#parts;
     entry.work = undefined;
     if (topic.deleted) return;
     const nowMs = clock.now();
-    retention.hold(topic, entry.bytes);
+    retention.hold(topic, entry.bytes - surplus);
     retention.fit(topic, nowMs);
-    agenda.put(entry);
+    agenda.put(entry, true);
     agenda.notBeforeMs = nowMs + RETRY_MS;
     this.#comeBack(agenda);
-    observer.postponed?.(topic.info.name, error);
   }
 
   #agendaOf(topic: Topic): Agenda {

@@ -158,10 +158,14 @@ export class Intake {
     };
   }
 
-  /** Appends a message whose time has come; settles when that is done. */
-  appendDelayed(topic: Topic, { token, payload, ttlMs, attributes }: DelayedMessage): void | Promise<void> {
+  /**
+   * Appends a message whose time has come; settles when that is done. If the store refuses it later, `onRefused` is called
+   * in the step in which it stops being on its way: nobody else gets its room.
+   */
+  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: () => void): void | Promise<void> {
+    const { token, payload, ttlMs, attributes } = message;
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, ttlMs, attributes }), scheduled: token };
-    return this.#append(topic, append);
+    return this.#append(topic, append, onRefused);
   }
 
   /**
@@ -188,10 +192,10 @@ export class Intake {
     return this.#append(topic, append);
   }
 
-  #append(topic: Topic, append: Append): void | Promise<void> {
+  #append(topic: Topic, append: Append, onRefused?: () => void): void | Promise<void> {
     const answer = this.#ask(topic, append);
     if (typeof answer === "number") this.#apply(topic, append, answer);
-    else return this.#applyLater(topic, append, answer).then(() => {});
+    else return this.#applyLater(topic, append, answer, onRefused).then(() => {});
   }
 
   /** Checks payloads against the limits, and makes of them what the store is asked to append. */
@@ -231,7 +235,12 @@ export class Intake {
   }
 
   /** Applies when the store has answered, in the same step in which the messages stop being on their way. */
-  async #applyLater(topic: Topic, append: Append, answer: Promise<number>): Promise<number> {
+  async #applyLater(
+    topic: Topic,
+    append: Append,
+    answer: Promise<number>,
+    onRefused?: () => void,
+  ): Promise<number> {
     const release = this.#parts.retention.reserve(topic, append);
     this.#pending.add(append);
     let firstId: number | undefined;
@@ -240,7 +249,10 @@ export class Intake {
     } finally {
       release();
       this.#pending.delete(append);
-      if (firstId === undefined) this.#parts.topics.forgetIfUnused(topic);
+      if (firstId === undefined) {
+        onRefused?.();
+        this.#parts.topics.forgetIfUnused(topic);
+      }
     }
     this.#apply(topic, append, firstId);
     return firstId;

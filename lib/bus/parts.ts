@@ -114,7 +114,7 @@ export function assemble(setup: BusSetup): BusParts {
     topics,
     retention,
     dedupe,
-    append: (topic, message) => intake.appendDelayed(topic, message),
+    append: (topic, message, onRefused) => intake.appendDelayed(topic, message, onRefused),
   });
   const intake: Intake = new Intake({
     clock,

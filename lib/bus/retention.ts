@@ -51,8 +51,15 @@ export class Retention {
   }
 
   /** What is retained now, and what no longer is. */
-  get totals(): { messages: number; bytes: number; expired: number; dropped: number } {
-    return { messages: this.#messages, bytes: this.#bytes, expired: this.#expired, dropped: this.#dropped };
+  get totals(): { messages: number; bytes: number; scheduledBytes: number; expired: number; dropped: number } {
+    const scheduledBytes = this.#heldBytes;
+    return {
+      messages: this.#messages,
+      bytes: this.#bytes,
+      scheduledBytes,
+      expired: this.#expired,
+      dropped: this.#dropped,
+    };
   }
 
   /** Begins to count an empty topic. */
@@ -128,18 +135,16 @@ export class Retention {
     return () => count(-1);
   }
 
-  /** Counts a message that is to be published later; {@linkcode Retention.fit} makes room for it. */
-  hold(topic: Topic, bytes: number): void {
-    topic.heldMessages++;
+  /** Counts a message that is to be published later, or `messages`; {@linkcode Retention.fit} makes room for it. */
+  hold(topic: Topic, bytes: number, messages = 1): void {
+    topic.heldMessages += messages;
     topic.heldBytes += bytes;
     this.#heldBytes += bytes;
   }
 
-  /** Stops counting a message that was to be published later. */
-  release(topic: Topic, bytes: number): void {
-    topic.heldMessages--;
-    topic.heldBytes -= bytes;
-    this.#heldBytes -= bytes;
+  /** Stops counting what {@linkcode Retention.hold} counted. */
+  release(topic: Topic, bytes: number, messages = 1): void {
+    this.hold(topic, -bytes, -messages);
   }
 
   /** Stops counting all messages that were to be published in a topic later. */

@@ -62,6 +62,7 @@ export const FAMILIES: readonly FamilySpec[] = [
   counter("msgbus_messages_published_total", "Messages published", ({ totals }) => totals.published),
   counter("msgbus_published_bytes_total", "Bytes of their payloads", ({ metrics }) => metrics.publishedBytes),
   gauge("msgbus_messages_scheduled", "Messages to be published later", ({ totals }) => totals.scheduled),
+  gauge("msgbus_bytes_scheduled", "Bytes that limits count for them", ({ totals }) => totals.scheduledBytes),
   counter(
     "msgbus_messages_postponed_total",
     "Times a scheduled message was due and could not be published, each tried again",

@@ -304,3 +304,108 @@ Deno.test("MessageBus.publish that conflicts says the key in one line", async ()
   assertStringIncludes(message, 'Cannot publish with idempotency key "\\u2028\\u202exxx');
   assertEquals(message.length < 250, true);
 });
+
+type Step =
+  | { readonly do: "publish"; readonly topic: string; readonly key: string; readonly body: string }
+  | { readonly do: "delete"; readonly topic: string }
+  | { readonly do: "tick"; readonly ms: number }
+  | { readonly do: "answer" | "refuse"; readonly nth: number };
+
+const topicArbitrary = fc.constantFrom("t", "u");
+const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant("publish" as const),
+      topic: topicArbitrary,
+      key: fc.constantFrom("k", "l"),
+      body: fc.constantFrom("a", "a", "a", "b"),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("delete" as const), topic: topicArbitrary }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("tick" as const), ms: fc.nat(80) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("answer" as const), nth: fc.nat(9) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("refuse" as const), nth: fc.nat(9) }) },
+);
+
+Deno.test("MessageBus.publish over a store that answers later and refuses: one message for a key and topic in a window", async () => {
+  const windowMs = 100;
+  let windows = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(stepArbitrary, { maxLength: 60, size: "max" }), async (steps) => {
+      const store = new LaterStore();
+      const { bus, clock } = setUp({ store, dedupeWindowMs: windowMs });
+      /** The answers: the message, the topic and key, the body. */
+      const firsts: { id: string; asked: string; body: string }[] = [];
+      const repeats: { id: string; asked: string; body: string }[] = [];
+      const conflicts: { asked: string; body: string }[] = [];
+      const unexpected: unknown[] = [];
+      let open = 0;
+      const run = (step: Step): unknown => {
+        switch (step.do) {
+          case "publish": {
+            const { topic, key, body } = step;
+            open++;
+            return bus.publish(topic, body, { idempotencyKey: key }).then(({ cursor, duplicate }) => {
+              const asked = `${topic}@${cursor.split("@")[1]} ${key}`;
+              const id = `${topic} ${cursor}`;
+              if (duplicate) repeats.push({ id, asked, body });
+              else firsts.push({ id, asked, body });
+            }, (error) => {
+              if (error.code === "idempotency_conflict") conflicts.push({ asked: `${topic} ${key}`, body });
+              else if (error.message !== "the disk is full") unexpected.push(error);
+            }).finally(() => open--);
+          }
+          case "delete":
+            return bus.delete(step.topic).catch(() => {});
+          case "tick":
+            return clock.tick(step.ms);
+          case "answer":
+            return store.answerOne(step.nth);
+          case "refuse":
+            return store.refuseOne(step.nth);
+        }
+      };
+      const created = new Map<string, number>();
+      const subscription = bus.subscribe("*");
+      const note = async () => {
+        for (let i = 0; i < 20; i++) await undefined;
+        clock.flush();
+        for (let message = subscription.take(); message !== undefined; message = subscription.take()) {
+          created.set(`${message.topic.name} ${message.cursor}`, message.createdMs);
+        }
+      };
+      for (const step of steps) {
+        run(step);
+        await note();
+      }
+      for (let i = 0; i < 500 && open > 0; i++) {
+        store.answerOne(0);
+        await note();
+      }
+      assertEquals([open, unexpected], [0, []]);
+      // Every first publish is a message, and there are no others.
+      assertEquals(new Set(firsts.map(({ id }) => id)).size, firsts.length);
+      for (const id of created.keys()) assertEquals(firsts.filter((first) => first.id === id).length, 1, id);
+      // A repeat is answered as a first one of the same topic, key and body.
+      for (const { id, asked, body } of repeats) {
+        assertEquals(firsts.some((first) => first.id === id && first.asked === asked && first.body === body), true);
+      }
+      // Who was refused met somebody with another body.
+      for (const { asked, body } of conflicts) {
+        const [topic, key] = asked.split(" ");
+        const others = firsts.filter((first) => first.asked.startsWith(`${topic}@`) && first.asked.endsWith(` ${key}`));
+        assertEquals(others.some((first) => first.body !== body), true);
+      }
+      // Of a topic that was deleted at once nobody has seen the messages.
+      const seen = firsts.filter(({ id }) => created.has(id));
+      for (const [asked, same] of Map.groupBy(seen, ({ asked }) => asked)) {
+        const times = same.map(({ id }) => created.get(id)!).sort((a, b) => a - b);
+        times.slice(1).forEach((ms, i) => assertEquals(ms - times[i]! >= windowMs, true, `${asked} twice in a window`));
+        windows = Math.max(windows, times.length);
+      }
+    }),
+    { numRuns: 500 },
+  );
+  assertEquals(windows > 1, true, "no key was used again after its window");
+});

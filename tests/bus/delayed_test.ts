@@ -2,6 +2,7 @@ import type { ScheduleOptions } from "../../lib/bus/answers.ts";
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { MAX_DELAY_MS } from "../../lib/bus/delayed.ts";
 import type { Observer } from "../../lib/bus/observer.ts";
+import { BusError } from "../../lib/errors.ts";
 import type { Append, DelayedMessage } from "../../lib/bus/store.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { assert, assertEquals, assertLess, assertMatch, assertRejects, fc } from "../deps.ts";
@@ -528,6 +529,28 @@ Deno.test("MessageBus.cancel of a message that is being published waits for what
   assertEquals([published().length, bus.totals().scheduled, store.delayed], [1, 0, []]);
 });
 
+Deno.test("MessageBus.cancel while the topic is being deleted waits for what becomes of that", async () => {
+  for (const isDeleted of [true, false]) {
+    const { bus, clock, store, later } = setUpLater();
+    const receipt = later("a", 1000);
+    await store.answer();
+    const { token } = await receipt;
+    clock.tick(1000);
+    // The cancellation waits for the publishing first, and that ends while the topic is being deleted.
+    const cancelled = bus.cancel("t", token);
+    const deleted = bus.delete("t").catch(() => false);
+    await store.refuse();
+    assertEquals(store.waiting, ["remove t"]);
+    if (isDeleted) await store.answer();
+    else {
+      await store.refuse();
+      assertEquals(store.waiting, ["cancel for t"]);
+      await store.answer();
+    }
+    assertEquals([await deleted, await cancelled, bus.totals().scheduled], [isDeleted, !isDeleted, 0]);
+  }
+});
+
 Deno.test("MessageBus.delete while a message is on its way to be kept drops it, too, and gives back what it counted", async () => {
   const { bus, clock, store, later } = setUpLater({ maxMemoryBytes: 600 });
   const receipt = later("a".repeat(100), 1000);
@@ -590,4 +613,125 @@ Deno.test("MessageBus.schedule to a topic that is being deleted waits, and is fo
   await store.answer();
   await second;
   assertEquals([bus.scheduled("t").length, store.delayed], [1, ["b"]]);
+});
+
+type Step =
+  | { readonly do: "schedule"; readonly topic: string; readonly delayMs: number }
+  | { readonly do: "publish" | "delete"; readonly topic: string }
+  | { readonly do: "cancel"; readonly nth: number }
+  | { readonly do: "tick" | "stall"; readonly ms: number }
+  | { readonly do: "answer" | "refuse"; readonly nth: number };
+
+const topicArbitrary = fc.constantFrom("t", "u");
+const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant("schedule" as const), topic: topicArbitrary, delayMs: fc.nat(60) }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("publish" as const), topic: topicArbitrary }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("delete" as const), topic: topicArbitrary }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("cancel" as const), nth: fc.nat(9) }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constantFrom("tick" as const, "stall" as const), ms: fc.nat(50) }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("answer" as const), nth: fc.nat(9) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("refuse" as const), nth: fc.nat(9) }) },
+);
+
+Deno.test("MessageBus.schedule over a store that answers later and refuses: each message is published once, or taken back, or deleted", async () => {
+  const options = fc.record({
+    maxMessages: fc.constantFrom(3, 8, 100),
+    maxMemoryBytes: fc.constantFrom(1500, 100_000),
+    discard: fc.constantFrom("old" as const, "new" as const),
+  });
+  await fc.assert(
+    fc.asyncProperty(options, fc.array(stepArbitrary, { maxLength: 80, size: "max" }), async (limits, steps) => {
+      const store = new LaterStore();
+      const clock = new TestClock();
+      const published: { text: string; topic: string; createdMs: number }[] = [];
+      const bus = new MessageBus({
+        store,
+        clock,
+        ttlMs: 0,
+        ...limits,
+        observer: {
+          published: (message) =>
+            void published.push({ text: message.text(), topic: message.topic.name, createdMs: message.createdMs }),
+        },
+      });
+      const acknowledged: { topic: string; token: string; text: string; dueMs: number }[] = [];
+      const takenBack = new Set<string>();
+      const deleted = new Set<string>();
+      const unexpected: unknown[] = [];
+      const refused = (error: Error) => {
+        if (!(error instanceof BusError) && error.message !== "the disk is full") unexpected.push(error);
+      };
+      let count = 0;
+      const run = (step: Step): void => {
+        switch (step.do) {
+          case "schedule": {
+            const text = `${count++}`;
+            bus.schedule(step.topic, text, { delayMs: step.delayMs })
+              .then(({ topic, token, dueMs }) => void acknowledged.push({ topic, token, dueMs, text }), refused);
+            break;
+          }
+          case "publish":
+            bus.publish(step.topic, `p${count++}`).catch(refused);
+            break;
+          case "delete": {
+            // What was acknowledged until it is gone may go with it.
+            bus.delete(step.topic).then((was) => {
+              if (was) { for (const each of acknowledged) if (each.topic === step.topic) deleted.add(each.text); }
+            }, refused);
+            break;
+          }
+          case "cancel": {
+            const each = acknowledged[step.nth];
+            if (each === undefined) break;
+            bus.cancel(each.topic, each.token).then((was) => void (was && takenBack.add(each.text)), refused);
+            break;
+          }
+          case "tick":
+            clock.tick(step.ms);
+            break;
+          case "stall":
+            clock.stall(step.ms);
+            break;
+          case "answer":
+            store.answerOne(step.nth);
+            break;
+          case "refuse":
+            store.refuseOne(step.nth);
+        }
+      };
+      for (const step of steps) {
+        run(step);
+        for (let i = 0; i < 20; i++) await undefined;
+        const { bytes, scheduledBytes } = bus.totals();
+        // With discard old, room for what is on its way to the store is made when it is there.
+        assert(bytes + (limits.discard === "new" ? scheduledBytes : 0) <= limits.maxMemoryBytes);
+        for (const { name, length } of bus.topics()) {
+          // Room for what is on its way to the log is made when it gets there.
+          const onTheirWay = store.waiting.filter((question) => question === `append 1 to ${name}`).length;
+          assert(
+            length + bus.scheduled(name).length - onTheirWay <= limits.maxMessages,
+            "a topic has more than it may",
+          );
+        }
+      }
+      // Everything comes to an end.
+      for (let i = 0; i < 200 && (store.waiting.length > 0 || bus.totals().scheduled > 0); i++) {
+        clock.tick(1000);
+        while (store.answerOne(0)) for (let i = 0; i < 20; i++) await undefined;
+      }
+      const { scheduled, scheduledBytes } = bus.totals();
+      assertEquals([scheduled, scheduledBytes, store.waiting, store.delayed, unexpected], [0, 0, [], [], []]);
+      for (const { topic, text, dueMs } of acknowledged) {
+        const times = published.filter((each) => each.text === text);
+        assert(times.length <= 1, `${text} was published twice`);
+        if (takenBack.has(text)) assertEquals(times, [], `${text} was taken back`);
+        else if (!deleted.has(text)) assertEquals(times.map((each) => each.topic), [topic], `${text} is lost`);
+        for (const { createdMs } of times) assert(createdMs >= dueMs, `${text} was early`);
+      }
+    }),
+    { numRuns: 1000 },
+  );
 });

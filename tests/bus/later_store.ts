@@ -111,11 +111,22 @@ export class LaterStore implements Store {
    * microtasks.
    */
   answerOne(n: number): boolean {
-    const epoch = this.#questions[n % this.#questions.length]?.epoch;
-    const at = this.#questions.findIndex((question) => question.epoch === epoch);
-    const [question] = at === -1 ? [] : this.#questions.splice(at, 1);
+    const question = this.#takeOne(n);
     question?.answer();
     return question !== undefined;
+  }
+
+  /** Refuses a question, if any, in the same way. */
+  refuseOne(n: number): boolean {
+    const question = this.#takeOne(n);
+    question?.refuse(new Error("the disk is full"));
+    return question !== undefined;
+  }
+
+  #takeOne(n: number): Question | undefined {
+    const epoch = this.#questions[n % this.#questions.length]?.epoch;
+    const at = this.#questions.findIndex((question) => question.epoch === epoch);
+    return at === -1 ? undefined : this.#questions.splice(at, 1)[0];
   }
 
   /** Answers the question that waits longest; what follows from it has happened when this resolves. */

@@ -323,6 +323,7 @@ Deno.test("MessageBus.totals counts what was done", async () => {
     published: 5,
     pulled: 1,
     scheduled: 0,
+    scheduledBytes: 0,
     duplicates: 0,
     forgottenKeys: 0,
     leased: 0,

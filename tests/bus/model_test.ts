@@ -132,6 +132,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
     published,
     pulled,
     scheduled: 0,
+    scheduledBytes: 0,
     duplicates: 0,
     forgottenKeys: 0,
     leased: 0,
