@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Audience } from "./audience.ts";
 import type { Clock } from "./clock.ts";
 import { PatternTree } from "./pattern_tree.ts";
 import type { Subscriber } from "./subscription.ts";
@@ -97,9 +98,7 @@ export class Fanout {
    * on, which was created at `createdMs`.
    */
   ringLater(topic: Topic, from: number, createdMs: number): void {
-    if (topic.newFrom !== undefined) return;
-    topic.newFrom = from;
-    topic.newFromMs = createdMs;
+    if (!topic.audience.note(from, createdMs)) return;
     this.#dirty.push(topic);
     this.#arm();
   }
@@ -116,12 +115,11 @@ export class Fanout {
     this.#dirty = [];
     for (const topic of dirty) {
       this.#heard.push(topic);
-      const from = topic.newFrom!;
-      topic.newFrom = undefined;
+      const { from, createdMs } = topic.audience.hear();
       if (topic.cleared) continue;
       for (const subscribers of this.#audienceOf(topic)) {
         for (const subscriber of subscribers) {
-          if (subscriber.hear(topic, from, topic.newFromMs)) this.#called.push(subscriber);
+          if (subscriber.hear(topic, from, createdMs)) this.#called.push(subscriber);
         }
       }
     }
@@ -159,11 +157,13 @@ export class Fanout {
   }
 
   #audienceOf(topic: Topic): readonly ReadonlySet<Subscriber>[] {
+    // Nobody else fills it.
+    const audience = topic.audience as Audience<Subscriber>;
     const { version } = this.#tree;
-    if (topic.audienceVersion !== version) {
-      topic.audience = this.#tree.matching(topic.info.name);
-      topic.audienceVersion = version;
+    if (audience.version !== version) {
+      audience.listeners = this.#tree.matching(topic.info.name);
+      audience.version = version;
     }
-    return topic.audience;
+    return audience.listeners;
   }
 }

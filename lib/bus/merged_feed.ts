@@ -121,8 +121,7 @@ export class MergedFeed implements Feed {
 
   forget(topic: Topic): void {
     // What it has not heard of yet it will not hear of any more.
-    const unheardMs = topic.newFrom === undefined ? Infinity : topic.newFromMs;
-    const cursorMs = Math.min(this.#nextMs, unheardMs);
+    const cursorMs = Math.min(this.#nextMs, topic.audience.unheardMs);
     const last = this.#deleted.at(-1);
     // A reader that reads nothing must not cost more the more topics come and go.
     if (this.#deleted.length <= MAX_UNTOLD) this.#deleted.push({ topic: topic.info.name, cursorMs });

@@ -8,6 +8,7 @@ import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
 import { isReserved } from "../topic_name.ts";
 import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
+import { Audience } from "./audience.ts";
 import { Expiries } from "./expiries.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
@@ -15,7 +16,6 @@ import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
 import { Log } from "./log.ts";
 import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";
-import type { Subscriber } from "./subscription.ts";
 import { TextChunks } from "./text_chunks.ts";
 
 const encoder = new TextEncoder();
@@ -35,14 +35,8 @@ export class Topic {
   readonly groups: Map<string, Group> = new Map();
   /** Those of them that are not done with some message: they care about what leaves the log. */
   readonly holding: Set<Group> = new Set();
-  /** Who is told of new messages, as of `audienceVersion`; the fan-out keeps it up to date. */
-  audience: readonly ReadonlySet<Subscriber>[] = [];
-  /** See {@linkcode Topic.audience}. */
-  audienceVersion = -1;
-  /** The first message that its audience is to be told of at the end of this turn; `undefined` if there is none. */
-  newFrom: number | undefined;
-  /** When that one was created; by the end of the turn it may have been dropped. */
-  newFromMs = 0;
+  /** Who is told of new messages. */
+  readonly audience: Audience = new Audience();
   /** Whether it was deleted; appends still on their way to the store then end in nothing. */
   deleted = false;
   /** Whether somebody deleted it with what it had; one that was forgotten because it was idle had only gaps left. */
