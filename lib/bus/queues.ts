@@ -135,9 +135,17 @@ export class Queues {
       if (!this.#hasNext(topic, options)) return undefined;
       return this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
     };
+    this.#noteBeforeWaiting(awaited);
     // Waiting was using it.
     const onEnd = () => this.#parts.groups.noteUse(awaited, this.#parts.topics.get(topic));
     return await this.#waiting.wait(awaited, take, { ...wait, onEnd }) ?? this.#take(topic, options, 0);
+  }
+
+  /** Tells the store of a group that was made by a pull that waits: where it begins is certain now, not when the wait ends. */
+  #noteBeforeWaiting({ topic, group }: GroupName): void {
+    const made = this.#parts.topics.get(topic)?.groups.get(group);
+    // What the store refuses it is told again with the next change; nobody is answered yet.
+    if (made !== undefined) this.#parts.note(made)?.catch(() => {});
   }
 
   /** How much of what there is belongs to one of those who wait, so that what comes at once goes to all of them. */

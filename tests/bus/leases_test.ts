@@ -34,6 +34,18 @@ Deno.test("MessageBus.pull gives a lease when the store has learnt of it, and ac
   await acked;
 });
 
+Deno.test("MessageBus.pull that waits in a new group tells the store where that begins, at once", async () => {
+  const { bus, store, clock } = await setUp("a", "b");
+  const pulled = bus.pull("t", { group: "g", from: "latest", waitMs: 1000 });
+  assertEquals(store.waiting, ["advance t g to 2"]);
+  await store.refuse();
+  clock.tick(1000);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals(store.waiting, ["advance t g to 2"]);
+  await store.answerAll();
+  assertEquals(await pulled, undefined);
+});
+
 Deno.test("MessageBus.nack and a second lease tell the store the attempt, and until when it waits", async () => {
   const { bus, clock, through } = await setUp("a");
   const first = (await through(bus.pull("t", LEASE))).result!;
