@@ -112,7 +112,8 @@ function reach(entry: string, files: ReadonlyMap<string, string>, seen: Set<stri
 function platformUses(files: ReadonlyMap<string, string>): string[] {
   return [...files].flatMap(([path, source]) =>
     source.replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "").split("\n")
-      .filter((line) => /\bDeno\.|\bprocess\.|["']node:|\bBuffer\./.test(line))
+      // The `using` declaration is newer than the oldest Node that is supported.
+      .filter((line) => /\bDeno\.|\bprocess\.|["']node:|\bBuffer\.|^\s*(await )?using \w+ =/.test(line))
       .map((line) => `${path}: ${line.trim()}`)
   );
 }
@@ -173,6 +174,9 @@ Deno.test("the bus, its formats and the client use nothing that only Deno or Nod
   assertEquals(platformUses(new Map([...program].filter(([path]) => PORTABLE.test(path)))), []);
   assertEquals(platformUses(new Map([["lib/bus/x.ts", "// Deno.serve\nDeno.exit(1);"]])), [
     "lib/bus/x.ts: Deno.exit(1);",
+  ]);
+  assertEquals(platformUses(new Map([["lib/bus/x.ts", "  using lock = take();"]])), [
+    "lib/bus/x.ts: using lock = take();",
   ]);
 });
 

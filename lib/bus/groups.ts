@@ -40,6 +40,8 @@ export interface GroupsParts {
 const MAX_NAME_BYTES = 128;
 /** For how many topics that don't exist groups are remembered. */
 const MAX_PENDING_TOPICS = 4096;
+/** How many of them are looked at, to find one that nobody waits for. */
+const MAX_LOOKS = 16;
 const encoder = new TextEncoder();
 
 /** Keeps the groups of topics, and the names of those whose topic doesn't exist yet. */
@@ -66,13 +68,17 @@ export class Groups {
 
   /** Ends the groups of a topic that is gone. */
   close(topic: Topic): void {
+    const nowMs = this.#parts.clock.now();
+    let pending: Map<string, number> | undefined;
     for (const group of topic.groups.values()) {
       this.#end(group);
       if (group.name === QUEUE) continue;
       // The topic never was, because its first publish was refused; or somebody waits, who must not miss the next one's.
       const neverWas = topic.log.next === 0 && !topic.cleared;
-      if (neverWas || this.#isAwaited(topic.info.name, group.name)) this.await(topic.info.name, group.name);
+      // Its name was checked when it was made, and there are no more than there may be.
+      if (neverWas || this.#isAwaited(topic.info.name, group.name)) (pending ??= new Map()).set(group.name, nowMs);
     }
+    if (pending !== undefined) this.#remember(topic.info.name, pending);
   }
 
   /**
@@ -92,10 +98,22 @@ export class Groups {
       this.#assertRoom(topic, pending.size);
     }
     pending.set(name, nowMs);
-    // Those that were asked for last are forgotten last.
+    this.#remember(topic, pending);
+  }
+
+  /** Those that were asked for last are forgotten last; those that somebody waits for are not. */
+  #remember(topic: string, pending: Map<string, number>): void {
     this.#pending.delete(topic);
     this.#pending.set(topic, pending);
-    if (this.#pending.size > MAX_PENDING_TOPICS) this.#pending.delete(this.#pending.keys().next().value!);
+    if (this.#pending.size <= MAX_PENDING_TOPICS) return;
+    let looks = 0;
+    for (const [other, names] of this.#pending) {
+      // There are more than there may be as long as somebody waits for very many of them.
+      if (other === topic || ++looks > MAX_LOOKS) return;
+      this.#pending.delete(other);
+      if (![...names.keys()].some((name) => this.#isAwaited(other, name))) return;
+      this.#pending.set(other, names);
+    }
   }
 
   /**

@@ -83,7 +83,7 @@ class OpenRequest implements Disposable {
   }
 
   /** It can't be answered any more. */
-  [Symbol.dispose](): void {
+  close(): void {
     this.#onClose();
   }
 }
@@ -119,11 +119,15 @@ export class Requests {
     signal?.throwIfAborted();
     const { ttlMs, ifMatch, attributes: said } = wantedOf(others);
     // Before it is published: whoever sees the message may answer in the same turn.
-    using request = this.#openRequest();
-    const attributes = withServerHeaders(said, { [REPLY_TO]: request.token });
-    const wanted = { ttlMs, ifMatch, attributes, idempotencyKey: undefined };
-    const receipt = await this.#parts.intake.publish(topic, [payload], wanted, assertOpen);
-    return { receipt, reply: await request.answered({ timeoutMs, signal }) };
+    const request = this.#openRequest();
+    try {
+      const attributes = withServerHeaders(said, { [REPLY_TO]: request.token });
+      const wanted = { ttlMs, ifMatch, attributes, idempotencyKey: undefined };
+      const receipt = await this.#parts.intake.publish(topic, [payload], wanted, assertOpen);
+      return { receipt, reply: await request.answered({ timeoutMs, signal }) };
+    } finally {
+      request.close();
+    }
   }
 
   #openRequest(): OpenRequest {

@@ -21,6 +21,8 @@ import { demanded, type Endpoint, type EndpointRequest } from "./endpoints.ts";
 import { noTopic } from "./pull.ts";
 import { emptyResponse, jsonResponse } from "./respond.ts";
 
+// They are settled in one go.
+const MAX_TOKENS = 10_000;
 const MAX_TOKENS_BYTES = 1024 ** 2;
 const MAX_DELAY_MS = MAX_LEASE_MS;
 const strictDecoder = new TextDecoder("utf-8", { fatal: true });
@@ -206,6 +208,9 @@ function jsonIn(text: string): unknown {
 function checkedTokens(tokens: unknown, text: string): readonly string[] {
   if (!Array.isArray(tokens) || !tokens.every((token) => typeof token === "string")) {
     throw new BusError("bad_request", `Bad lease tokens ${quote(text)}: not an array of strings`);
+  }
+  if (tokens.length > MAX_TOKENS) {
+    throw new BusError("bad_request", `Bad lease tokens: ${tokens.length} at once, more than ${MAX_TOKENS}`);
   }
   if (tokens.length === 0) throw new BusError("bad_request", `Bad lease tokens ${quote(text)}: there are none`);
   return tokens;

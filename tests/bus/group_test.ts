@@ -635,6 +635,16 @@ Deno.test("MessageBus.delete ends the groups of a topic that never had a message
   assertEquals(bus.groups("t").map(({ group }) => group), [""]);
 });
 
+Deno.test("MessageBus.pull that waits for a group of a missing topic gets its first message, whatever others ask for", async () => {
+  const { bus, clock, put } = setUp();
+  const pulled = bus.pull("t", { group: "g", from: "latest", waitMs: 60_000 });
+  for (let i = 0; i < 5000; i++) bus.get(`other/${i}`, { group: "h" });
+  put("a");
+  clock.flush();
+  clock.tick(60_000);
+  assertEquals((await pulled)?.text(), "a");
+});
+
 Deno.test("MessageBus.get makes room for a group of a missing topic by forgetting those that nobody has used", () => {
   const { clock, get, put, bus } = setUp({ maxGroups: 1, groupIdleMs: 1000 });
   get({ group: "a" });

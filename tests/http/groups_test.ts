@@ -109,6 +109,7 @@ Deno.test("lease: what are no tokens is refused, and changes nothing", async () 
     }
   }
   assertEquals((await server.ask("POST /-/ack", {}, "x ".repeat(600_000))).error, "too_large");
+  assertEquals((await server.ask("POST /-/ack", {}, "x ".repeat(10_001))).error, "bad_request");
   assertEquals(JSON.parse((await server.ask("POST /-/ack", {}, "__proto__")).body).unknown, ["__proto__"]);
   assertEquals((await server.ask("GET /-/ack")).status, 405);
 });
