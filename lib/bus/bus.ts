@@ -380,7 +380,7 @@ export class MessageBus implements AsyncDisposable {
     this.#parts.schedule.stop();
     this.#parts.delayed.stop();
     // What is to be moved at the end of this turn would find the store closed.
-    this.#parts.deadLetters.flush();
+    this.#parts.deadLetters.flushAll();
     await this.#parts.store.close();
   }
 

@@ -32,7 +32,7 @@ interface Grave {
 /** How long dead letters are kept, in milliseconds. */
 export const DEAD_TTL_MS = 7 * 86_400_000;
 const RETRY_MS = 1000;
-/** How many are published again in a turn of the event loop. */
+/** How many are moved, or published again, in a turn of the event loop. */
 const MAX_PER_TURN = 1000;
 const DEAD_SEGMENT = "-dead";
 
@@ -53,6 +53,8 @@ export class DeadLetters {
   readonly #parts: DeadLettersParts;
   #graves: Grave[] = [];
   #armed = false;
+  /** How many may be moved in this turn. */
+  #left = MAX_PER_TURN;
   #moved = 0;
   #redriven = 0;
   /** Those that are being published to their topics again. */
@@ -112,25 +114,41 @@ export class DeadLetters {
   /** Moves a message soon: its topic is in the middle of something. */
   bury(item: Item, message: Message): void {
     this.#graves.push({ item, message });
+    this.#arm();
+  }
+
+  /** Moves now what is to be moved soon; of very many, what is left of this turn's share. */
+  flush(): void {
+    this.#move(this.#left);
+  }
+
+  /** Moves everything now. */
+  flushAll(): void {
+    this.#move(Infinity);
+  }
+
+  #arm(): void {
     if (this.#armed) return;
     this.#armed = true;
     this.#parts.clock.defer(() => {
       this.#armed = false;
+      this.#left = MAX_PER_TURN;
       this.flush();
     });
   }
 
-  /** Moves now what is to be moved soon. */
-  flush(): void {
-    while (this.#graves.length > 0) {
-      const graves = this.#graves;
-      this.#graves = [];
-      for (const grave of graves) this.#move(grave);
-    }
+  #move(max: number): void {
+    if (this.#graves.length === 0) return;
+    let count = 0;
+    // Moving one may drop others, which are to be moved then.
+    for (; count < max && count < this.#graves.length; count++) this.#moveOne(this.#graves[count]!);
+    this.#graves = this.#graves.slice(count);
+    this.#left -= count;
+    this.#arm();
   }
 
   /** One that can't be moved is not lost: that is tried again, as long as the message is retained. */
-  #move({ item, message }: Grave): void {
+  #moveOne({ item, message }: Grave): void {
     const { group } = item;
     const { topic } = group;
     if (isGone(group)) return;

@@ -33,7 +33,7 @@ export interface RequestsParts {
 }
 
 /** One request that may be answered. */
-class OpenRequest implements Disposable {
+class OpenRequest {
   /** What answers it. */
   readonly token: string;
   readonly #clock: Clock;
