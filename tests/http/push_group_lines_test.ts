@@ -55,6 +55,7 @@ const MALFORMED: readonly (readonly [line: string, code: string])[] = [
   [`{"nack":["TOKEN"],"count":"false"}`, "bad_request"],
   [`{"nack":["TOKEN"],"count":0}`, "bad_request"],
   [`{"nack":["TOKEN"],"reason":["a"]}`, "bad_request"],
+  [JSON.stringify({ ack: Array.from({ length: 10_001 }, (_, i) => `x${i}`) }), "bad_request"],
   [`{"nack":["TOKEN"],"lease":"30s"}`, "bad_request"],
   [`{"extend":["TOKEN"],"lease":"999ms"}`, "bad_parameter"],
   [`{"extend":["TOKEN"],"lease":"13h"}`, "bad_parameter"],
