@@ -11,8 +11,9 @@ import { canonicalTopicName, isTopicName } from "../topic_name.ts";
 import { formatDuration } from "../wire/duration.ts";
 import type { Redriven } from "./answers.ts";
 import type { Clock } from "./clock.ts";
-import type { Group, Item } from "./group.ts";
+import type { Group } from "./group.ts";
 import type { Intake } from "./intake.ts";
+import type { Item } from "./item.ts";
 import type { Retention } from "./retention.ts";
 import type { TopicTable } from "./topic_table.ts";
 
@@ -164,7 +165,7 @@ export class DeadLetters {
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
-        settles: { topic: topic.info, change: group.changeOf(item) },
+        settles: { topic: topic.info, change: group.untold.only(item) },
       });
     } catch {
       return retry();

@@ -12,10 +12,7 @@ import { Heap } from "./heap.ts";
 import { Item, type Lease, LEASE_EXPIRED, type NackRequest } from "./item.ts";
 import { HeldKeys } from "./keys.ts";
 import { MissedGaps } from "./missed.ts";
-import type { GroupChange } from "./store.ts";
 import type { Topic } from "./topic.ts";
-
-export type { Item };
 
 /** The name of the group that is always there: the queue. */
 export const QUEUE = "";
@@ -219,11 +216,6 @@ export class Group {
       this.#revoke(item);
     }
     this.topic.holding.delete(this);
-  }
-
-  /** That it is done with one message, and nothing else that has changed, for the store. */
-  changeOf(item: Item): GroupChange {
-    return this.untold.only(item);
   }
 
   get #hasRoom(): boolean {
