@@ -117,13 +117,11 @@ export class Groups {
   }
 
   /**
-   * The group to pull from, made if need be; then it begins at `from`.
+   * Makes a group that a topic doesn't have, which begins at `from`.
    *
    * @throws {BusError} `bad_group`, `bad_cursor`, `too_many_groups`.
    */
-  admit(topic: Topic, name: string, from: Since, gone: GoneTopics): Group {
-    const group = topic.groups.get(name);
-    if (group !== undefined) return group;
+  begin(topic: Topic, name: string, from: Since, gone: GoneTopics): Group {
     assertGroupName(name);
     assertSince(from);
     this.#assertRoom(topic.info.name, topic.groups.size - 1);
@@ -157,13 +155,8 @@ export class Groups {
   watch(group: Group): void {
     const appointment = this.#appointments.get(group);
     const { dueMs } = group;
-    if (appointment === undefined) {
-      if (dueMs === Infinity) return;
-      const due = (nowMs: number) => this.#tend(group, nowMs);
-      this.#appointments.set(group, this.#parts.schedule.add({ due }, dueMs));
-    } else if (dueMs < appointment.key) {
-      this.#parts.schedule.move(appointment, dueMs);
-    }
+    if (appointment === undefined) this.#appoint(group, dueMs);
+    else if (dueMs < appointment.key) this.#parts.schedule.move(appointment, dueMs);
   }
 
   /** A group as it is now; what is over must have been ended before. */
@@ -203,15 +196,19 @@ export class Groups {
   }
 
   #make(topic: Topic, name: string, next: number): Group {
-    const { clock, host, schedule, limits: { maxAttempts, groupIdleMs } } = this.#parts;
+    const { clock, host, limits: { maxAttempts, groupIdleMs } } = this.#parts;
     const usedMs = clock.now();
     const isEndless = maxAttempts === 0 || deadTopicOf(topic.info.name) === undefined;
     const group = new Group(topic, name, host, { next, usedMs, maxAttempts: isEndless ? Infinity : maxAttempts });
     topic.groups.set(name, group);
-    if (name === QUEUE) return group;
-    const due = (nowMs: number) => this.#tend(group, nowMs);
-    this.#appointments.set(group, schedule.add({ due }, usedMs + groupIdleMs));
+    // The queue is never idle.
+    if (name !== QUEUE) this.#appoint(group, usedMs + groupIdleMs);
     return group;
+  }
+
+  #appoint(group: Group, dueMs: number): void {
+    const due = (nowMs: number) => this.#tend(group, nowMs);
+    this.#appointments.set(group, this.#parts.schedule.add({ due }, dueMs));
   }
 
   #tend(group: Group, nowMs: number): number {

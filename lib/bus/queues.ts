@@ -169,9 +169,12 @@ export class Queues {
       return undefined;
     }
     const nowMs = clock.now();
-    // A group that is made now begins with what is retained now.
-    this.#parts.retention.expire(topic, nowMs);
-    const group = groupName === QUEUE ? topic.queue : groups.admit(topic, groupName, from, topics.gone);
+    let group = topic.groups.get(groupName);
+    if (group === undefined) {
+      // It begins with what is retained now.
+      this.#parts.retention.expire(topic, nowMs);
+      group = groups.begin(topic, groupName, from, topics.gone);
+    }
     group.usedMs = topic.usedMs = nowMs;
     settle(group, nowMs);
     return group;
