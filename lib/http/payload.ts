@@ -32,19 +32,26 @@ export function payloadResponse(payload: Uint8Array, contentType = DEFAULT_TYPE,
   });
 }
 
+/** What settles the lease of a message, for those who don't read JSON. */
+export function leaseHeaders({ lease, attempt }: Message): HeaderRecord {
+  return {
+    ...(lease === undefined ? {} : { "msgbus-lease": lease }),
+    ...(attempt === undefined ? {} : { "msgbus-attempt": String(attempt) }),
+  };
+}
+
 /** Answers with the payload of a message, and says everything else of it in headers. */
 export function rawResponse(message: Message, more: HeaderRecord): Response {
-  const { id, topic, createdMs, expiresMs, key, lease, attempt } = message;
+  const { id, topic, createdMs, expiresMs, key } = message;
   const headers: Record<string, string> = {
     "msgbus-id": String(id),
     "msgbus-topic": encodePercent(topic.name),
     "msgbus-cursor": message.cursor,
     "msgbus-created": new Date(createdMs).toISOString(),
     "msgbus-expires": expiresMs === Infinity ? NEVER : new Date(expiresMs).toISOString(),
+    ...leaseHeaders(message),
   };
   if (key !== undefined) headers["msgbus-key"] = encodePercent(key);
-  if (lease !== undefined) headers["msgbus-lease"] = lease;
-  if (attempt !== undefined) headers["msgbus-attempt"] = String(attempt);
   for (const [name, value] of Object.entries(message.headers)) {
     headers[name.startsWith(SERVER_PREFIX) ? name : META_PREFIX + name] = encodePercent(value);
   }

@@ -13,7 +13,7 @@ import type { Message } from "../message.ts";
 import { encodeEnvelope } from "../wire/json.ts";
 import { encodeLines, NDJSON } from "../wire/ndjson.ts";
 import type { Since } from "../wire/since.ts";
-import { rawResponse } from "./payload.ts";
+import { leaseHeaders, rawResponse } from "./payload.ts";
 import { Refusal } from "./refusal.ts";
 import { type HeaderRecord, jsonResponse, respond, TEXT } from "./respond.ts";
 
@@ -55,11 +55,9 @@ export async function pull(bus: MessageBus, topic: string, request: PullRequest)
   const { messages, gap }: Batch = await (waitMs === 0 ? pulled : unlessGone(pulled, signal)) ?? { messages: [] };
   const headers = { ...gapHeaders(gap), ...ackHeaders(acked) };
   if (messages.length === 0) throw nothing(bus, topic, "Nothing to pull", headers);
-  if (raw) return rawResponse(messages[0]!, headers);
-  const [first] = messages;
-  if (limit === undefined && first !== undefined) {
-    return jsonResponse(200, encodeEnvelope(first), { ...headers, ...leaseHeaders(first) });
-  }
+  const first = messages[0]!;
+  if (raw) return rawResponse(first, headers);
+  if (limit === undefined) return jsonResponse(200, encodeEnvelope(first), { ...headers, ...leaseHeaders(first) });
   return linesResponse(messages, NDJSON, headers);
 }
 
@@ -67,14 +65,6 @@ export async function pull(bus: MessageBus, topic: string, request: PullRequest)
 function ackHeaders(acked: Settlement | undefined): HeaderRecord {
   if (acked === undefined || acked.unknown.length === 0) return {};
   return { "msgbus-unknown": acked.unknown.map((token) => encodeURIComponent(token.toWellFormed())).join(",") };
-}
-
-/** What settles the lease of a message, for those who don't read JSON. */
-function leaseHeaders({ lease, attempt }: Message): HeaderRecord {
-  return {
-    ...(lease === undefined ? {} : { "msgbus-lease": lease }),
-    ...(attempt === undefined ? {} : { "msgbus-attempt": String(attempt) }),
-  };
 }
 
 /** Answers with retained messages and takes none. */
