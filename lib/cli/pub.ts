@@ -57,7 +57,7 @@ A message that begins with - needs -- before it.`,
       wanted: "an id such as 42, or a cursor such as 42@jf6ynu4k",
       read: (text: string) => parseCursor(text),
     } satisfies ValueFlag<Position | undefined>,
-    format: recordFormat("print nothing, or the server's receipt as a line of JSON"),
+    format: recordFormat("print nothing, or the receipt as a line of JSON"),
   },
   words: [1, Infinity],
 }, async ({ words: [topic, ...message], values, client, io }) => {
