@@ -11,6 +11,7 @@ import { codeOfRejection } from "./bus/error_code.ts";
 import { TestClock } from "./bus/test_clock.ts";
 import { assertEquals } from "./deps.ts";
 
+const NO_COUNTS = { acked: 0, dead: 0, lost: 0 };
 const CREATED_MS = Date.parse("2018-03-25T13:18:38.732Z");
 
 function topicOf(name: string, createdMs = CREATED_MS): TopicInfo {
@@ -97,7 +98,7 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
     await store.cancel(topic, "b");
     assertEquals(await store.append(appendOf(topic, 0, "x")), 0);
     assertEquals(await store.append({ ...appendOf(topic, 1, "y"), scheduled: "a" }), 1);
-    await store.remove(topic);
+    await store.remove(topic, CREATED_MS);
     assertEquals(await store.append(appendOf(topicOf("foo", CREATED_MS + 1), 0, "z")), 0);
   });
 
@@ -114,16 +115,22 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
   test("note is accepted for any group of the topic, one change after another", async (store) => {
     const topic = topicOf("foo");
     await store.append(appendOf(topic, 0, "a", "b"));
-    await store.note(topic, { group: "", next: 1, unacked: [], done: [] });
-    await store.note(topic, { group: "", next: 2, unacked: [{ id: 1, attempt: 1 }], done: [] });
-    await store.note(topic, { group: "", next: 2, unacked: [], done: [1] });
-    await store.note(topic, { group: "workers", next: 1, unacked: [{ id: 0, attempt: 1, notBeforeMs: 5 }], done: [] });
+    await store.note(topic, { group: "", next: 1, unacked: [], done: [], counts: NO_COUNTS });
+    await store.note(topic, { group: "", next: 2, unacked: [{ id: 1, attempt: 1 }], done: [], counts: NO_COUNTS });
+    await store.note(topic, { group: "", next: 2, unacked: [], done: [1], counts: NO_COUNTS });
+    await store.note(topic, {
+      group: "workers",
+      next: 1,
+      unacked: [{ id: 0, attempt: 1, notBeforeMs: 5 }],
+      done: [],
+      counts: NO_COUNTS,
+    });
   });
 
   test("forget of a group that it has noted, or never heard of, does nothing else", async (store) => {
     const topic = topicOf("foo");
     await store.append(appendOf(topic, 0, "a", "b"));
-    await store.note(topic, { group: "workers", next: 1, unacked: [], done: [] });
+    await store.note(topic, { group: "workers", next: 1, unacked: [], done: [], counts: NO_COUNTS });
     await store.forget(topic, "workers");
     await store.forget(topic, "nobody");
     assertEquals(await store.append(appendOf(topic, 2, "c")), 2);
@@ -132,16 +139,16 @@ export function testStore(name: string, make: () => Store | Promise<Store>): voi
   test("remove lets a topic of the same name begin at id 0", async (store) => {
     const topic = topicOf("foo");
     await store.append(appendOf(topic, 0, "a", "b"));
-    await store.remove(topic);
+    await store.remove(topic, CREATED_MS);
     assertEquals(await store.append(appendOf(topicOf("foo", CREATED_MS + 1), 0, "a")), 0);
   });
 
   test("remove of a topic that it never saw, or removed already, does nothing", async (store) => {
     const topic = topicOf("foo");
-    await store.remove(topic);
+    await store.remove(topic, CREATED_MS);
     await store.append(appendOf(topic, 0, "a"));
-    await store.remove(topic);
-    await store.remove(topic);
+    await store.remove(topic, CREATED_MS);
+    await store.remove(topic, CREATED_MS);
   });
 
   test("close twice does no more than once", async (store) => {

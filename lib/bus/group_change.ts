@@ -5,8 +5,8 @@
  */
 
 import type { Group } from "./group.ts";
-import type { Item } from "./item.ts";
-import type { GroupChange, UnackedMessage } from "./store.ts";
+import { type Item, LEASE_EXPIRED } from "./item.ts";
+import type { GroupChange, GroupCounts, UnackedMessage } from "./store.ts";
 
 const NOTHING: readonly never[] = [];
 
@@ -33,9 +33,16 @@ export class UntoldChange {
   }
 
   /** It is not done with a message, which is what its item says now. */
-  keep({ id, attempt, state, place }: Item): void {
+  keep({ id, key, attempt, state, place, reason }: Item): void {
     this.#moved = true;
-    (this.#unacked ??= []).push({ id, attempt, notBeforeMs: state === "waiting" ? place!.key : undefined });
+    const notBeforeMs = state === "waiting" ? place!.key : undefined;
+    (this.#unacked ??= []).push({
+      id,
+      attempt,
+      notBeforeMs,
+      key,
+      reason: reason === LEASE_EXPIRED ? undefined : reason,
+    });
   }
 
   /** It is done with a message. */
@@ -46,14 +53,20 @@ export class UntoldChange {
 
   /** That it is done with one message, and nothing else that has changed. */
   only({ id }: Item): GroupChange {
-    return { group: this.#group.name, next: this.#toldNext, unacked: NOTHING, done: [id] };
+    return { group: this.#group.name, next: this.#toldNext, unacked: NOTHING, done: [id], counts: this.#counts };
   }
 
   /** What there is; it counts as told from then on. `undefined` if there is nothing. */
   take(): GroupChange | undefined {
     if (!this.#moved) return undefined;
     const { name: group, next } = this.#group;
-    const change = { group, next, unacked: this.#unacked ?? NOTHING, done: this.#done ?? NOTHING };
+    const change = {
+      group,
+      next,
+      unacked: this.#unacked ?? NOTHING,
+      done: this.#done ?? NOTHING,
+      counts: this.#counts,
+    };
     this.#moved = false;
     this.#toldNext = next;
     this.#unacked = this.#done = undefined;
@@ -70,5 +83,10 @@ export class UntoldChange {
       this.keep(item);
     }
     (this.#done ??= []).push(...done);
+  }
+
+  get #counts(): GroupCounts {
+    const { acked, dead, lost } = this.#group;
+    return { acked, dead, lost };
   }
 }

@@ -142,7 +142,7 @@ export class TopicTable {
       hasDelayed(topic) || hasKeys(topic);
     if (inUse) topic.usedMs = nowMs;
     if (nowMs < topic.usedMs + topicIdleMs) return topic.usedMs + topicIdleMs;
-    const answer = store.remove(topic.info);
+    const answer = store.remove(topic.info, topic.newestMs);
     if (answer === undefined) {
       this.forget(topic);
       return Infinity;
@@ -175,7 +175,7 @@ export class TopicTable {
   }
 
   async #delete(topic: Topic): Promise<true> {
-    const answer = this.#parts.store.remove(topic.info);
+    const answer = this.#parts.store.remove(topic.info, topic.newestMs);
     if (answer !== undefined) {
       topic.removal = Promise.allSettled([answer]);
       try {

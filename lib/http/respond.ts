@@ -22,6 +22,7 @@ export const STATUS = {
   bad_target: 400,
   bad_topic: 400,
   cross_site: 403,
+  disk_full: 507,
   draining: 503,
   empty: 404,
   headers_too_large: 431,
@@ -43,6 +44,11 @@ export const STATUS = {
   reply_timeout: 504,
   reserved: 403,
   seq_mismatch: 412,
+  store_damaged: 500,
+  store_exposed: 500,
+  store_failed: 503,
+  store_locked: 500,
+  store_unwritable: 500,
   target_too_long: 414,
   too_large: 413,
   too_many_groups: 507,
@@ -112,7 +118,7 @@ export function prefersJson(accept: string | undefined): boolean {
   return accepts(asked, "text/plain", "application/json") === "application/json";
 }
 
-const RETRY_LATER: readonly ErrorCode[] = ["draining", "overloaded", "too_many_leased"];
+const RETRY_LATER: readonly ErrorCode[] = ["disk_full", "draining", "overloaded", "store_failed", "too_many_leased"];
 
 /** The answer to a request that failed: one line of text, or JSON if `accept` lists it, and `Msgbus-Error: <code>`. */
 export function errorResponse(error: BusError, accept: string | undefined, more: HeaderRecord = {}): Response {

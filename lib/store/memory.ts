@@ -4,12 +4,24 @@
  * @module
  */
 
-import type { Append, Store } from "../bus/store.ts";
+import type { Append, Store, Stored } from "../bus/store.ts";
+import type { MessageInit } from "../message.ts";
 
 /** Accepts every change at once; the bus's own log is all that remembers it. */
 export class MemoryStore implements Store {
   readonly durability = "memory";
   readonly synchronous = true;
+  readonly readsBack = false;
+  readonly refusal = undefined;
+
+  open(): Stored {
+    const nowMs = Date.now();
+    return { startedMs: nowMs, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: nowMs };
+  }
+
+  read(): Promise<readonly MessageInit[]> {
+    return Promise.resolve([]);
+  }
 
   append(append: Append): number {
     return append.expectedId;
@@ -22,6 +34,8 @@ export class MemoryStore implements Store {
   delay(): void {}
 
   cancel(): void {}
+
+  drop(): void {}
 
   remove(): void {}
 

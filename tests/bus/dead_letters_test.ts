@@ -180,7 +180,7 @@ Deno.test("a dead letter tells the store nothing of messages that were passed ov
   clock.flush();
   assertEquals((await pulled)?.text(), "b");
   const [, letter, later] = changes;
-  assertEquals(letter, { group: "", next: 1, unacked: [], done: [0] });
+  assertEquals(letter, { group: "", next: 1, unacked: [], done: [0], counts: { acked: 0, dead: 0, lost: 0 } });
   assertEquals([later?.next, later?.unacked.map(({ id }) => id)], [2, [1, 1]]);
 });
 

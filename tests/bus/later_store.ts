@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Append, DelayedMessage, Durability, GroupChange, Store } from "../../lib/bus/store.ts";
+import type { Append, DelayedMessage, Durability, GroupChange, Store, Stored } from "../../lib/bus/store.ts";
 import { BusError } from "../../lib/errors.ts";
-import type { TopicInfo } from "../../lib/message.ts";
+import type { MessageInit, TopicInfo } from "../../lib/message.ts";
 
 interface Question {
   readonly name: string;
@@ -19,6 +19,8 @@ interface Question {
 export class LaterStore implements Store {
   readonly durability: Durability = "synced";
   readonly synchronous: boolean = false;
+  readonly readsBack: boolean = false;
+  refusal: BusError | undefined = undefined;
   readonly #prompt: boolean;
   readonly #questions: Question[] = [];
   /** The messages of each topic, by its epoch. */
@@ -30,6 +32,14 @@ export class LaterStore implements Store {
   /** Makes an empty store, which answers by itself, though later, if `prompt`. */
   constructor({ prompt = false } = {}) {
     this.#prompt = prompt;
+  }
+
+  open(): Stored {
+    return { startedMs: 0, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: 0 };
+  }
+
+  read(): Promise<readonly MessageInit[]> {
+    return Promise.resolve([]);
   }
 
   append({ topic, payloads, expectedId, exact, scheduled, settles }: Append): Promise<number> {
@@ -72,6 +82,8 @@ export class LaterStore implements Store {
       if (!this.#delayed.delete(token)) throw new Error(`Nothing is called ${token}`);
     });
   }
+
+  drop(): void {}
 
   remove(topic: TopicInfo): Promise<void> | void {
     return this.#ask(`remove ${topic.name}`, topic, () => {
