@@ -25,6 +25,10 @@ const NOT_OVER_HTTP: readonly ErrorCode[] = [
   "address_in_use",
   "bad_option",
   "not_synchronous",
+  "store_damaged",
+  "store_exposed",
+  "store_locked",
+  "store_unwritable",
   "unexpected_answer",
   "unreachable",
 ];
