@@ -5,6 +5,7 @@
  */
 
 import { MessageBus } from "../lib/bus/bus.ts";
+import { systemClock } from "../lib/bus/clock.ts";
 import { Endpoints } from "../lib/http/endpoints.ts";
 import { STATUS } from "../lib/http/respond.ts";
 import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
@@ -44,7 +45,14 @@ Deno.test("docs/http-api.md lists each error with its status", async () => {
 
 Deno.test("docs/http-api.md names each endpoint", async () => {
   const page = await read("docs/http-api.md");
-  const { names } = new Endpoints({ bus: new MessageBus(), metrics: () => "" });
+  const { names } = new Endpoints({
+    bus: new MessageBus(),
+    metrics: () => "",
+    backup: undefined,
+    refusal: undefined,
+    stallMs: 1,
+    clock: systemClock,
+  });
   assertGreater(names.length, 8);
   for (const name of names) assertStringIncludes(page, `/${name}`);
 });

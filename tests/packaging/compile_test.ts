@@ -40,7 +40,7 @@ function granted(permissions: Record<string, unknown>): Record<string, unknown> 
 
 const EXPECTED: Record<string, Record<string, unknown>> = {
   msgbusd: { allow_net: [], allow_env: ["MSGBUSD_*", "DENO_SERVE_ADDRESS"], deny_import: [] },
-  msgbus: { allow_net: [], allow_env: ["MSGBUS_*"], allow_run: [], deny_import: [] },
+  msgbus: { allow_net: [], allow_env: ["MSGBUS_*"], allow_run: [], allow_read: [], allow_write: [], deny_import: [] },
 };
 
 for (const { name } of PROGRAMS) {
