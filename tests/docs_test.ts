@@ -10,7 +10,7 @@ import { Endpoints } from "../lib/http/endpoints.ts";
 import { STATUS } from "../lib/http/respond.ts";
 import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
 import { FAMILIES } from "../lib/metrics/families.ts";
-import { environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
+import { defaultText, environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "./deps.ts";
 
 const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
@@ -67,7 +67,7 @@ Deno.test("docs/operations.md lists each option as --help does", async () => {
   for (const spec of Object.values(OPTIONS) as OptionSpec<unknown>[]) {
     const flags = `\`--${spec.flag}\`${spec.short === undefined ? "" : `, \`-${spec.short}\``}`;
     const row = page.find(([cell]) => cell === flags);
-    assertEquals(row, [flags, `\`${environmentName(spec)}\``, spec.defaultText, spec.help], flags);
+    assertEquals(row, [flags, `\`${environmentName(spec)}\``, defaultText(spec), spec.help], flags);
   }
 });
 

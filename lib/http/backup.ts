@@ -16,9 +16,9 @@ export interface BackupCopy {
   readonly bytes: number;
   /** Its SHA-256, in hexadecimal digits. */
   readonly sha256: string;
-  /** The topics in it. */
+  /** The topics that there were when it was made. */
   readonly topics: number;
-  /** The messages in it. */
+  /** The messages that there were then. */
   readonly messages: number;
   /** Reads on into `buffer`; resolves to how many bytes that were, `null` at the end. */
   read(buffer: Uint8Array): Promise<number | null>;

@@ -5,6 +5,7 @@
  */
 
 import { BusError, quote } from "../errors.ts";
+import { removeIfThere } from "./journal_file.ts";
 
 /** The database in its directory. */
 export const DATABASE_NAME = "journal.db";
@@ -44,12 +45,17 @@ export class JournalDirectory {
     try {
       makeDirectory(directory);
       assertPrivate(directory, "isDirectory");
+      const userId = userIdIn(directory);
+      assertOwn(directory, userId);
       const lockPath = `${directory}/${LOCK_NAME}`;
       const files = [paths.database, `${paths.database}-wal`, `${paths.database}-shm`, paths.head, lockPath];
-      for (const file of files) assertPrivate(file, "isFile");
+      for (const file of files) {
+        assertPrivate(file, "isFile");
+        assertOwn(file, userId);
+      }
       return new JournalDirectory(paths, await lock(lockPath));
     } catch (error) {
-      if (error instanceof BusError) throw error;
+      if (error instanceof BusError || error instanceof Deno.errors.NotCapable) throw error;
       throw new BusError("store_unwritable", `Cannot use the directory ${quote(directory)}: ${messageOf(error)}`, {
         cause: error,
       });
@@ -92,13 +98,6 @@ function assertPrivate(path: string, kind: "isDirectory" | "isFile"): void {
     throw new BusError("store_unwritable", `Cannot use ${quote(path)}: it is not ${what}`);
   }
   if (Deno.build.os === "windows" || info.mode === null) return;
-  const userId = Deno.uid();
-  if (info.uid !== userId) {
-    throw new BusError(
-      "store_exposed",
-      `Cannot use ${quote(path)}: it belongs to another user (chown ${userId} ${shellQuoted(path)})`,
-    );
-  }
   if ((info.mode & OTHERS) !== 0) {
     const mode = (kind === "isFile" ? FILE_MODE : DIRECTORY_MODE).toString(8);
     throw new BusError(
@@ -108,15 +107,38 @@ function assertPrivate(path: string, kind: "isDirectory" | "isFile"): void {
   }
 }
 
+/** Checks that something, if it is there, belongs to the user who runs this. */
+function assertOwn(path: string, userId: number | null): void {
+  let owner: number | null;
+  try {
+    owner = Deno.lstatSync(path).uid;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  if (owner === userId) return;
+  const repair = `chown ${userId} ${shellQuoted(path)}`;
+  throw new BusError("store_exposed", `Cannot use ${quote(path)}: it belongs to another user (${repair})`);
+}
+
+/** Who runs this: the owner of what is made in the directory. To ask the system would take another permission. */
+function userIdIn(directory: string): number | null {
+  const path = `${directory}/owner.tmp`;
+  removeIfThere(path);
+  const file = Deno.openSync(path, { createNew: true, write: true, mode: FILE_MODE });
+  try {
+    return file.statSync().uid;
+  } finally {
+    file.close();
+    removeIfThere(path);
+  }
+}
+
 /** Locks a file, made if need be, and says in it who did. The system lets go of it when the process ends. */
 async function lock(path: string): Promise<Deno.FsFile> {
   const file = Deno.openSync(path, { create: true, read: true, write: true, mode: FILE_MODE });
   try {
-    if (!await file.tryLock(true)) {
-      const owner = /^\d+$/.exec(Deno.readTextFileSync(path).trim())?.[0];
-      const who = owner === undefined ? "another process" : `process ${owner}`;
-      throw new BusError("store_locked", `Cannot use ${quote(path.slice(0, -LOCK_NAME.length - 1))}: ${who} does`);
-    }
+    await assertLock(file, path);
     file.truncateSync();
     file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
     return file;
@@ -124,6 +146,36 @@ async function lock(path: string): Promise<Deno.FsFile> {
     file.close();
     throw error;
   }
+}
+
+/**
+ * Locks a directory that is there, if it was ever locked, and changes nothing in it. Whoever has the file closes it.
+ *
+ * @throws {BusError} `store_locked`.
+ */
+export async function lockIfThere(directory: string): Promise<Deno.FsFile | undefined> {
+  const path = `${directory}/${LOCK_NAME}`;
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { read: true });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+  try {
+    await assertLock(file, path);
+    return file;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+async function assertLock(file: Deno.FsFile, path: string): Promise<void> {
+  if (await file.tryLock(true)) return;
+  const owner = /^\d+$/.exec(Deno.readTextFileSync(path).trim())?.[0];
+  const who = owner === undefined ? "another process" : `process ${owner}`;
+  throw new BusError("store_locked", `Cannot use ${quote(path.slice(0, -LOCK_NAME.length - 1))}: ${who} does`);
 }
 
 function shellQuoted(path: string): string {

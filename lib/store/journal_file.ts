@@ -166,6 +166,11 @@ export class JournalFile {
     syncDirectory(path);
   }
 
+  /** Opens the file to look at it; nothing of it is changed, and nobody else must use it. */
+  static openToRead(path: string): JournalFile {
+    return new JournalFile(path, new DatabaseSync(path, { readOnly: true }));
+  }
+
   /** Opens the file, and brings it up to the newest version. */
   static open(path: string, open: OpenDatabase = openDatabase, migrations = MIGRATIONS): JournalFile {
     const database = open(path, {});

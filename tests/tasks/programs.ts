@@ -18,7 +18,13 @@ export const PROGRAMS: readonly Program[] = [
   {
     name: "msgbusd",
     entry: "main.ts",
-    permissions: ["--no-prompt", "--allow-net", "--allow-env=MSGBUSD_*,DENO_SERVE_ADDRESS"],
+    permissions: [
+      "--no-prompt",
+      "--allow-net",
+      "--allow-env=MSGBUSD_*,DENO_SERVE_ADDRESS",
+      "--allow-read",
+      "--allow-write",
+    ],
   },
   {
     name: "msgbus",
