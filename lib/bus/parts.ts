@@ -17,6 +17,7 @@ import { Intake } from "./intake.ts";
 import { Leases } from "./leases.ts";
 import type { Limits } from "./limits.ts";
 import type { Observer } from "./observer.ts";
+import { Pager } from "./pager.ts";
 import { Queues } from "./queues.ts";
 import { Requests } from "./requests.ts";
 import { Retention } from "./retention.ts";
@@ -25,6 +26,7 @@ import type { Store } from "./store.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./topic.ts";
 import { TopicTable } from "./topic_table.ts";
+import { UntoldDrops } from "./untold_drops.ts";
 
 /** What a bus is given. */
 export interface BusSetup {
@@ -38,6 +40,7 @@ export interface BusSetup {
 export interface BusParts extends BusSetup {
   readonly schedule: Schedule;
   readonly retention: Retention;
+  readonly untold: UntoldDrops;
   readonly fanout: Fanout;
   readonly topics: TopicTable;
   readonly intake: Intake;
@@ -62,7 +65,14 @@ export function assemble(setup: BusSetup): BusParts {
   const note = (group: Group) => keeper.note(group);
   const leases = new Leases({ clock, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
-  const retention = new Retention({ limits, observer, onEmptied });
+  const untold = new UntoldDrops({ clock, schedule, store });
+  const pager = new Pager({
+    clock,
+    store,
+    maxBytes: limits.maxMemoryBytes,
+    onDamaged: (topic, id) => retention.damage(topic, id, clock.now()),
+  });
+  const retention: Retention = new Retention({ limits, observer, pager, untold, onEmptied });
   const fanout = new Fanout(clock, ({ info: { name } }) => {
     // These first: they take nothing.
     browsing.serve(name);
@@ -76,7 +86,7 @@ export function assemble(setup: BusSetup): BusParts {
       maxLeased: limits.maxLeased,
       issue: (item) => leases.issue(item),
       revoke: (token) => leases.revoke(token),
-      bury: (item, message) => deadLetters.bury(item, message),
+      bury: (item) => deadLetters.bury(item),
       wake: (group) => queues.wake(group),
       watch: (group) => groups.watch(group),
     },
@@ -93,6 +103,7 @@ export function assemble(setup: BusSetup): BusParts {
     fanout,
     groups,
     store,
+    pages: pager.pages,
     hasDelayed: (topic) => delayed.has(topic),
     hasKeys: (topic) => dedupe.has(topic),
     onForgotten: (topic) => {
@@ -102,8 +113,8 @@ export function assemble(setup: BusSetup): BusParts {
     onDeleted: (topic) => subscriptions.forget(topic),
     startedMs,
   });
-  const queues: Queues = new Queues({ clock, observer, topics, groups, retention, settle, note });
-  const browsing = new Browsing({ clock, observer, topics, retention });
+  const queues: Queues = new Queues({ clock, observer, topics, groups, retention, pager, settle, note });
+  const browsing = new Browsing({ clock, observer, topics, retention, pager });
   const isAwaited = (name: string) => queues.isAwaited(name) || browsing.isAwaited(name);
   const dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
   const delayed = new Delayed({
@@ -129,14 +140,15 @@ export function assemble(setup: BusSetup): BusParts {
     publishDue: (topic) => delayed.publishDue(topic),
   });
   const requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
-  const deadLetters = new DeadLetters({ clock, intake, topics, retention });
+  const deadLetters = new DeadLetters({ clock, intake, topics, retention, pager });
   const keeper = new GroupKeeper({ clock, store, retention, topics, groups, queues, deadLetters });
   const settledMs = () => intake.settledMs();
-  const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
+  const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, pager, fanout, settledMs });
   return {
     ...setup,
     schedule,
     retention,
+    untold,
     fanout,
     topics,
     intake,

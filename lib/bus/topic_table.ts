@@ -12,6 +12,7 @@ import type { Fanout } from "./fanout.ts";
 import { GoneTopics } from "./gone_topics.ts";
 import type { Groups } from "./groups.ts";
 import type { Limits } from "./limits.ts";
+import type { LogPages } from "./log.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Store } from "./store.ts";
@@ -26,6 +27,8 @@ export interface TopicTableParts {
   readonly fanout: Fanout;
   readonly groups: Groups;
   readonly store: Store;
+  /** What the logs of topics share their memory with, if the store reads back. */
+  readonly pages: LogPages | undefined;
   /** Whether something is to be published in a topic later. */
   readonly hasDelayed: (topic: Topic) => boolean;
   /** Whether publishes of a topic are remembered, so that a repeat is known as one. */
@@ -111,7 +114,7 @@ export class TopicTable {
   }
 
   #make(name: string, ttlMs: number): Topic {
-    const { limits: { maxTopics, topicIdleMs }, clock, schedule, retention, groups } = this.#parts;
+    const { limits: { maxTopics, topicIdleMs }, clock, schedule, retention, groups, pages } = this.#parts;
     if (this.#topics.size >= maxTopics) {
       throw new BusError(
         "too_many_topics",
@@ -120,7 +123,7 @@ export class TopicTable {
     }
     const nowMs = clock.now();
     const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
-    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs);
+    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs, pages);
     this.#topics.set(name, topic);
     groups.open(topic);
     retention.enter(topic);
