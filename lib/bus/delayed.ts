@@ -12,12 +12,13 @@ import type { Clock } from "./clock.ts";
 import type { Dedupe } from "./dedupe.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { assertPayload, bytesOf, type Wanted, wantedOf } from "./intake.ts";
+import { retainedBytes } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
-import { retainedBytes, type Topic } from "./topic.ts";
+import type { Topic } from "./topic.ts";
 import { refusalOf, type TopicTable, unlessSuperseded, whenSettled } from "./topic_table.ts";
 
 /** What {@linkcode Delayed} works with. */
