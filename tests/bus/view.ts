@@ -9,7 +9,7 @@ import type { Delivery } from "../../lib/bus/feed.ts";
 import type { DropReason, Observer } from "../../lib/bus/observer.ts";
 import type { EndReason, Subscription } from "../../lib/bus/subscription.ts";
 import type { ControlEvent, Gap } from "../../lib/event.ts";
-import type { Message } from "../../lib/message.ts";
+import type { Message, TopicInfo } from "../../lib/message.ts";
 import { matchesItem } from "../matches_item.ts";
 import { parseSince, type Since } from "../../lib/wire/since.ts";
 import { assert, assertEquals } from "../deps.ts";
@@ -41,8 +41,8 @@ export class Witness implements Observer {
     messages.push({ id: message.id, createdMs: message.createdMs });
   }
 
-  dropped(message: Message, reason: DropReason): void {
-    this.lives.get(message.topic.epoch)!.messages[message.id]!.lost = reason;
+  dropped({ epoch }: TopicInfo, id: number, reason: DropReason): void {
+    this.lives.get(epoch)!.messages[id]!.lost = reason;
   }
 
   /** When the newest message of a topic was created that is gone; `-Infinity` if there was none. */
