@@ -130,6 +130,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
     topics: topics.length,
     messages: sumOf("length"),
     bytes: sumOf("bytes"),
+    residentBytes: sumOf("bytes"),
     subscriptions: live.length,
     published,
     pulled,
