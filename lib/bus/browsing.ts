@@ -5,9 +5,10 @@
  */
 
 import { BusError } from "../errors.ts";
-import { formatCursor, type Message, parseCursor } from "../message.ts";
+import { formatCursor, type Message, type Position } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
 import { type BrowseOptions, MAX_ANSWER_BYTES, type Page } from "./answers.ts";
+import type { Since } from "../wire/since.ts";
 import type { Clock } from "./clock.ts";
 import { QUEUE } from "./group.ts";
 import type { Observer } from "./observer.ts";
@@ -58,25 +59,27 @@ export class Browsing {
 
   /** See `MessageBus.browse`. */
   async browse(name: string, options: BrowseOptions): Promise<Page | undefined> {
-    const { waitMs = 0, signal, since = "earliest" } = options;
+    const { waitMs = 0, signal, limit = 100, since = "earliest" } = options;
     signal?.throwIfAborted();
-    const page = await this.#look(name, options);
-    if (waitMs === 0 || isSomething(page)) return page;
+    const place = this.#find(name, since);
+    if (waitMs === 0 || (place !== undefined && hasSome(place, limit))) return await this.#look(place, options);
     if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
     const topic = canonicalTopicName(name);
     // What is new then is everything from here on; `latest` would be another place by then.
-    const here = page !== undefined ? parseCursor(page.next)! : since === "latest" ? { next: 0 } : since;
-    const hasNew = () => this.#hasNew(topic, { ...options, since: here }) || undefined;
-    await this.#waiting.wait({ topic, group: QUEUE }, hasNew, { waitMs, signal });
-    return await this.#look(topic, { ...options, since: here });
+    const here = place !== undefined ? positionOf(place) : since === "latest" ? { next: 0 } : since;
+    const look = () => {
+      const found = this.#find(topic, here);
+      return found !== undefined && hasSome(found, limit) ? true : undefined;
+    };
+    await this.#waiting.wait({ topic, group: QUEUE }, look, { waitMs, signal });
+    return await this.#look(this.#find(topic, here), options);
   }
 
-  async #look(name: string, options: BrowseOptions): Promise<Page | undefined> {
+  /** Shows what is retained from a place on. */
+  async #look(place: Place | undefined, options: BrowseOptions): Promise<Page | undefined> {
+    if (place === undefined) return undefined;
+    const { topic, topic: { log }, start } = place;
     const { limit = 100, maxBytes = MAX_ANSWER_BYTES, signal } = options;
-    const found = this.#begin(name, options);
-    if (found === undefined) return undefined;
-    const { topic, start } = found;
-    const { log } = topic;
     const { pager, retention, clock, observer } = this.#parts;
     /** Has what is at an id in memory, unless it leaves the log meanwhile. */
     const warm = async (id: () => number) => {
@@ -86,11 +89,12 @@ export class Browsing {
         if (!topic.deleted) retention.expire(topic, clock.now());
       }
     };
-    if (limit > 0 && log.isCold(log.idFrom(start.next))) await warm(() => log.idFrom(start.next));
+    const first = () => log.idFrom(start.next);
+    if (limit > 0 && log.isCold(first())) await warm(first);
     if (topic.deleted) return undefined;
     const gap = start.gap ?? topic.gapAt(start.next);
     const messages: Message[] = [];
-    let next = log.idFrom(start.next);
+    let next = first();
     // To the first hole: an answer can tell of one gap, before its messages.
     for (let bytes = 0; messages.length < limit; next++) {
       if (log.isCold(next)) await warm(() => next);
@@ -104,16 +108,8 @@ export class Browsing {
     return { messages, gap, next: formatCursor(next, topic.info.epoch) };
   }
 
-  /** Whether there is something to show. */
-  #hasNew(name: string, options: BrowseOptions): boolean {
-    const found = this.#begin(name, options);
-    if (found === undefined) return false;
-    const { topic, start: { next, gap } } = found;
-    return gap !== undefined || topic.gapAt(next) !== undefined || (options.limit !== 0 && next < topic.log.next);
-  }
-
-  /** The topic as it is now, and where to begin; `undefined` if it doesn't exist. */
-  #begin(name: string, { since = "earliest" }: BrowseOptions): { topic: Topic; start: Start } | undefined {
+  /** Where to begin in a topic as it is now; `undefined` if it doesn't exist. */
+  #find(name: string, since: Since): Place | undefined {
     assertSince(since);
     const { topics, retention, clock } = this.#parts;
     const topic = topics.find(name);
@@ -123,6 +119,17 @@ export class Browsing {
   }
 }
 
-function isSomething(page: Page | undefined): boolean {
-  return page !== undefined && (page.messages.length > 0 || page.gap !== undefined);
+/** A place in a topic. */
+interface Place {
+  readonly topic: Topic;
+  readonly start: Start;
+}
+
+function positionOf({ topic: { log, info: { epoch } }, start }: Place): Position {
+  return { next: log.idFrom(start.next), epoch };
+}
+
+/** Whether there is something to show. */
+function hasSome({ topic, start: { next, gap } }: Place, limit: number): boolean {
+  return gap !== undefined || topic.gapAt(next) !== undefined || (limit > 0 && next < topic.log.next);
 }

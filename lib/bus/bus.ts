@@ -126,7 +126,8 @@ export class MessageBus implements AsyncDisposable {
    * Takes or leases the next message of the topic's queue, or of a group, at once; `undefined` if there is none. Only with
    * a synchronous store; {@linkcode MessageBus.pull} works with all.
    *
-   * @throws {BusError} `not_synchronous`, or as {@linkcode MessageBus.pull}.
+   * @throws {BusError} `not_synchronous`, also if the store reads back and the message is not in memory, or as
+   * {@linkcode MessageBus.pull}.
    */
   get(topic: string, options: TakeOptions = NO_OPTIONS): Message | undefined {
     this.#assertSynchronous("get");

@@ -132,13 +132,20 @@ export class DeadLetters {
     return ids;
   }
 
-  /** Moves a message soon: its topic is in the middle of something. Of one that has to be read that begins now: it may be about to leave its log. */
+  /**
+   * Moves a message soon: its topic is in the middle of something. If it has to be read for that, the store is asked now,
+   * because the message may be about to leave its log.
+   */
   bury(item: Item): void {
     const { group: { topic }, id } = item;
     const message = topic.log.get(id);
     if (message !== undefined) return this.#dig(item, message);
     const retry = () => this.#retry(item);
-    this.#parts.pager.read(topic, id).then((found) => found === undefined ? retry() : this.#dig(item, found), retry);
+    this.#parts.pager.read(topic, id).then((found) => {
+      if (found === undefined) return retry();
+      this.#dig(item, found);
+      this.flush();
+    }, retry);
   }
 
   #dig(item: Item, message: Message): void {

@@ -43,7 +43,7 @@ const AHEAD_SHARE = 1 / 8;
  * appended to stays, and so does for two turns of the event loop what somebody has waited for.
  */
 export class Pager {
-  /** Whether the store reads back. One that answers at once doesn't wait for itself either. */
+  /** Whether the store reads back. */
   readonly isOn: boolean;
   readonly #parts: PagerParts;
   readonly #pages: LogPages | undefined;
@@ -58,7 +58,7 @@ export class Pager {
   constructor(parts: PagerParts) {
     const { store, maxBytes } = parts;
     this.#parts = parts;
-    this.isOn = store.readsBack && !store.synchronous;
+    this.isOn = store.readsBack;
     if (!this.isOn) return;
     this.#pages = {
       // So that there are several, however little memory there is.

@@ -117,8 +117,11 @@ export class Queues {
 
   /** See `MessageBus.get`. The store must be synchronous. */
   get(name: string, options: TakeOptions): Message | undefined {
-    // What it keeps is in memory.
-    return (this.#take(name, options, 1) as Taken).messages[0];
+    const taken = this.#take(name, options, 1);
+    if (!("loaded" in taken)) return taken.messages[0];
+    // Who tries again finds it loaded.
+    taken.loaded.catch(() => {});
+    throw new BusError("not_synchronous", `Cannot get from ${quote(name)} at once: what is next is not in memory`);
   }
 
   /** See `MessageBus.pullBatch`; `assertOpen` throws if the bus may not be used any more. */
