@@ -1,0 +1,65 @@
+/**
+ * Programs under strace: what they do to a directory is recorded, and what the kernel answers them can be falsified.
+ *
+ * @module
+ */
+
+import { installed, unlessInstalled } from "../installed.ts";
+import { TRACED } from "./trace.ts";
+
+/** Whether strace is there and may trace a process; containers may forbid it. */
+export const HAS_STRACE = await installed("strace", ["-f", "-o", "/dev/null", "strace", "--version"]);
+
+/** What the name of a test says where there is no strace. */
+export const WITHOUT_STRACE = unlessInstalled("strace that may trace", HAS_STRACE);
+
+/** Longer than any write. */
+const STRING_LIMIT = 2 ** 24;
+
+/** The arguments of strace that record what a program does to files, to be followed by the program. */
+export function recording(traceFile: string): string[] {
+  return [
+    ...["-f", "-y", "-xx", "-s", `${STRING_LIMIT}`, "--seccomp-bpf", "-o", traceFile],
+    ...["-e", `trace=${TRACED.join()}`, "-e", "signal=none"],
+  ];
+}
+
+/** A directory of its own that is removed when it is disposed; in memory if that is possible. */
+export function scratch(): { readonly path: string } & Disposable {
+  const path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "msgbus-disk-", dir: inMemory() }));
+  return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
+}
+
+/** The file system in memory that Linux has for everybody, if it may be used. */
+function inMemory(): string | undefined {
+  const path = "/dev/shm";
+  try {
+    return Deno.statSync(path).isDirectory ? path : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
+}
+
+/** Runs a module of the tests to its end, recorded, and gives the trace; throws if it fails. */
+export async function record(
+  module: URL,
+  options: { readonly directory: string; readonly args: readonly string[] },
+): Promise<Uint8Array> {
+  const { directory, args } = options;
+  using own = scratch();
+  const traceFile = `${own.path}/trace`;
+  const files = `${directory}`;
+  const { success, stderr } = await new Deno.Command("strace", {
+    args: [
+      ...recording(traceFile),
+      ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--allow-read", `--allow-write=${files}`],
+      ...[module.href, directory, ...args],
+    ],
+    stdout: "null",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (!success) throw new Error(`Cannot record ${module.href}: ${new TextDecoder().decode(stderr)}`);
+  return await Deno.readFile(traceFile);
+}
