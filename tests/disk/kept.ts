@@ -98,8 +98,11 @@ function describeStored({ topics, gone }: Stored): unknown {
       next,
       groups: groups.map(({ name, next, unacked, counts }) => describeGroup(name, next, unacked, counts)).sort(byFirst),
       delayed: delayed.map(describeDelayed),
-      answers: answers.map(({ idempotency: { key, fingerprint, untilMs }, appended, delayed }) =>
-      [key, fingerprint, untilMs, appended?.firstId, appended?.count, delayed?.token, delayed?.dueMs]).sort(byFirst),
+      answers: answers.map((
+        { idempotency: { key, fingerprint, untilMs }, appended, delayed },
+      ) => [key, fingerprint, untilMs, appended?.firstId, appended?.count, delayed?.token, delayed?.dueMs]).sort(
+        byFirst,
+      ),
     })),
     gone: describeGone(gone, topics.map(({ info }) => info)),
   };

@@ -32,16 +32,20 @@ const UNKNOWN = new Set([
 ]);
 
 /** A finished system call, as strace writes it. */
-interface Call {
+export interface Call {
   readonly name: string;
   readonly args: readonly string[];
   /** What it returned; negative if it failed. */
   readonly result: number;
-  /** How many events had ended when it began. */
+  /** Whether strace answered, and not the kernel. */
+  readonly injected: boolean;
+  /** The numbers of the lines on which it began and ended. */
   readonly begunAt: number;
+  readonly endedAt: number;
 }
 
 const LINE_END = 10;
+const UNFINISHED = "<unfinished ...>";
 
 /** The lines of a file that may be too long for one string. */
 function* linesOf(bytes: Uint8Array): Generator<string> {
@@ -56,9 +60,7 @@ function* linesOf(bytes: Uint8Array): Generator<string> {
 
 /** The bytes of `\x2f\x74…`. */
 function unhex(text: string): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(text.length / 4);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(4 * i + 2, 4 * i + 4), 16);
-  return bytes;
+  return Uint8Array.fromHex(text.replaceAll("\\x", ""));
 }
 
 function unhexText(text: string): string {
@@ -75,7 +77,7 @@ function quoted(arg: string): string {
 }
 
 /** The path of a descriptor, `22<\x2f…>`; `undefined` if it is no file. */
-function pathOf(fd: string): string | undefined {
+export function pathOf(fd: string): string | undefined {
   const match = /^(?:\d+|AT_FDCWD)<([^>]*)>/.exec(fd);
   return match === null ? undefined : unhexText(match[1]!);
 }
@@ -84,39 +86,28 @@ function fdOf(text: string): number {
   return parseInt(text, 10);
 }
 
-/**
- * Reads a trace: what happened in `directory`, paths relative to it (`""` is the directory itself), and what was written
- * to standard output. Failed calls have done nothing. Files that end in `-shm` are left out: they are no part of a
- * database.
- */
-export function eventsOf(trace: Uint8Array, directory: string): TraceEvent[] {
-  const events: TraceEvent[] = [];
+/** Reads a trace: every call that ended, in the order of their ends, those that failed too. */
+export function* callsOf(trace: Uint8Array): Generator<Call> {
   const begun = new Map<string, { readonly text: string; readonly at: number }>();
-  const reader = new CallReader(directory, events);
+  let number = 0;
   for (const line of linesOf(trace)) {
+    const at = number++;
     const space = line.indexOf(" ");
     const pid = line.slice(0, space);
-    let text = line.slice(space).trimStart();
-    let begunAt = events.length;
-    if (text.endsWith("<unfinished ...>")) {
-      begun.set(pid, { text: text.slice(0, -"<unfinished ...>".length).trimEnd(), at: events.length });
+    const text = line.slice(space).trimStart();
+    if (text.endsWith(UNFINISHED)) {
+      begun.set(pid, { text: text.slice(0, -UNFINISHED.length).trimEnd(), at });
       continue;
     }
     const resumed = /^<\.\.\. \w+ resumed>/.exec(text);
-    if (resumed !== null) {
-      const start = begun.get(pid);
-      if (start === undefined) throw new Error(`Cannot read a trace: a call that was not begun: ${line.slice(0, 80)}`);
-      begun.delete(pid);
-      text = start.text + text.slice(resumed[0].length);
-      begunAt = start.at;
-    }
-    const call = callOf(text, begunAt);
-    if (call !== undefined) reader.read(call);
+    const start = resumed === null ? { text: "", at } : begun.get(pid);
+    if (start === undefined) throw new Error(`Cannot read a trace: a call that was not begun: ${line.slice(0, 80)}`);
+    const call = callOf(start.text + text.slice(resumed?.[0].length ?? 0));
+    if (call !== undefined) yield { ...call, begunAt: start.at, endedAt: at };
   }
-  return events;
 }
 
-function callOf(text: string, begunAt: number): Call | undefined {
+function callOf(text: string): Omit<Call, "begunAt" | "endedAt"> | undefined {
   const open = text.indexOf("(");
   const close = text.indexOf(") ");
   const result = /^\s*= (-?\d+)/.exec(text.slice(close + 1));
@@ -126,26 +117,43 @@ function callOf(text: string, begunAt: number): Call | undefined {
     name: text.slice(0, open),
     args: text.slice(open + 1, close).split(", "),
     result: Number(result[1]),
-    begunAt,
+    injected: text.endsWith("(INJECTED)"),
   };
+}
+
+/**
+ * Reads a trace: what happened in `directory`, paths relative to it (`""` is the directory itself), and what was written
+ * to standard output. Failed calls have done nothing. Files that end in `-shm` are left out: they are no part of a
+ * database.
+ */
+export function eventsOf(trace: Uint8Array, directory: string): TraceEvent[] {
+  const reader = new CallReader(directory);
+  for (const call of callsOf(trace)) reader.read(call);
+  return reader.events;
 }
 
 /** Makes events of calls. */
 class CallReader {
+  readonly events: TraceEvent[] = [];
+  /** Where in the trace the events ended. */
+  readonly #endings: number[] = [];
   readonly #directory: string;
-  readonly #events: TraceEvent[];
   /** Where the next write goes, by descriptor. */
   readonly #positions = new Map<number, number>();
   readonly #appending = new Set<number>();
   readonly #sizes = new Map<string, number>();
   #line = "";
 
-  constructor(directory: string, events: TraceEvent[]) {
+  constructor(directory: string) {
     this.#directory = directory;
-    this.#events = events;
   }
 
-  read({ name, args, result, begunAt }: Call): void {
+  read(call: Call): void {
+    this.#read(call);
+    while (this.#endings.length < this.events.length) this.#endings.push(call.endedAt);
+  }
+
+  #read({ name, args, result, begunAt }: Call): void {
     if (result < 0) return;
     const [first = "", second = ""] = args;
     if (name === "write" && fdOf(first) === 1) return this.#output(unhexText(quoted(second)));
@@ -166,13 +174,13 @@ class CallReader {
       case "fsync":
       case "fdatasync": {
         const path = this.#inside(pathOf(first));
-        if (path !== undefined) this.#events.push({ do: "sync", path, upTo: begunAt });
+        if (path !== undefined) this.events.push({ do: "sync", path, upTo: this.#endedBefore(begunAt) });
         return;
       }
       case "unlink":
       case "unlinkat": {
         const path = this.#inside(unhexText(quoted(name === "unlink" ? first : second)));
-        if (path !== undefined) this.#events.push({ do: "unlink", path });
+        if (path !== undefined) this.events.push({ do: "unlink", path });
         return;
       }
       case "rename":
@@ -181,12 +189,19 @@ class CallReader {
         const [from, to] = name === "rename" ? [first, second] : [second, args[3]!];
         const path = this.#inside(unhexText(quoted(from)));
         if (path === undefined) return;
-        return void this.#events.push({ do: "rename", path, to: this.#inside(unhexText(quoted(to)))! });
+        return void this.events.push({ do: "rename", path, to: this.#inside(unhexText(quoted(to)))! });
       }
     }
     if (UNKNOWN.has(name) && args.some((arg) => this.#inside(pathOf(arg)) !== undefined)) {
       throw new Error(`Cannot read a trace: ${name} is not known here`);
     }
+  }
+
+  /** How many events had ended at a line. */
+  #endedBefore(line: number): number {
+    let count = this.#endings.length;
+    while (count > 0 && this.#endings[count - 1]! > line) count--;
+    return count;
   }
 
   /** The path from the directory; `undefined` if it is not in there. */
@@ -199,7 +214,7 @@ class CallReader {
   #output(text: string): void {
     const lines = (this.#line + text).split("\n");
     this.#line = lines.pop()!;
-    for (const line of lines) this.#events.push({ do: "line", text: line });
+    for (const line of lines) this.events.push({ do: "line", text: line });
   }
 
   #open(path: string | undefined, flags: string, fd: number): void {
@@ -207,7 +222,7 @@ class CallReader {
     this.#appending.delete(fd);
     if (path === undefined) return;
     if (flags.includes("O_APPEND")) this.#appending.add(fd);
-    if (flags.includes("O_CREAT")) this.#events.push({ do: "create", path });
+    if (flags.includes("O_CREAT")) this.events.push({ do: "create", path });
     if (flags.includes("O_TRUNC")) this.#truncate(path, 0);
   }
 
@@ -220,12 +235,12 @@ class CallReader {
 
   #write(path: string, offset: number, data: Uint8Array): void {
     this.#sizes.set(path, Math.max(this.#sizes.get(path) ?? 0, offset + data.length));
-    this.#events.push({ do: "write", path, offset, data });
+    this.events.push({ do: "write", path, offset, data });
   }
 
   #truncate(path: string | undefined, size: number): void {
     if (path === undefined) return;
     this.#sizes.set(path, size);
-    this.#events.push({ do: "truncate", path, size });
+    this.events.push({ do: "truncate", path, size });
   }
 }
