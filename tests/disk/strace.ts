@@ -16,11 +16,30 @@ export const WITHOUT_STRACE = unlessInstalled("strace that may trace", HAS_STRAC
 /** Longer than any write. */
 const STRING_LIMIT = 2 ** 24;
 
-/** The arguments of strace that record what a program does to files, to be followed by the program. */
-export function recording(traceFile: string): string[] {
+/** What strace is to do. */
+export interface Tracing {
+  /** Where it writes what it sees. */
+  readonly traceFile: string;
+  /** The system calls that it sees. */
+  readonly calls: readonly string[];
+  /** Only calls about these files; default: all. */
+  readonly paths?: readonly string[];
+  /** What it answers instead of the kernel, as in `fsync:error=EIO:when=3`. Calls are counted for each thread. */
+  readonly inject?: string;
+  /** How much of what is written is seen, in bytes. Default: everything. */
+  readonly maxBytes?: number;
+}
+
+/**
+ * The program that runs another one under strace. The other one is the process that is started, with its signals and its
+ * exit code; the trace is whole a moment after its end.
+ */
+export function straced({ traceFile, calls, paths = [], inject, maxBytes = STRING_LIMIT }: Tracing): string[] {
   return [
-    ...["-f", "-y", "-xx", "-s", `${STRING_LIMIT}`, "--seccomp-bpf", "-o", traceFile],
-    ...["-e", `trace=${TRACED.join()}`, "-e", "signal=none"],
+    ...["strace", "-D", "-f", "--seccomp-bpf", "-y", "-xx", "-s", `${maxBytes}`, "-o", traceFile],
+    ...["-e", `trace=${calls.join()}`, "-e", "signal=none"],
+    ...paths.flatMap((path) => ["-P", path]),
+    ...inject === undefined ? [] : ["-e", `inject=${inject}`],
   ];
 }
 
@@ -49,11 +68,11 @@ export async function record(
   const { directory, args } = options;
   using own = scratch();
   const traceFile = `${own.path}/trace`;
-  const files = `${directory}`;
-  const { success, stderr } = await new Deno.Command("strace", {
+  const [strace, ...tracing] = straced({ traceFile, calls: TRACED });
+  const { success, stderr } = await new Deno.Command(strace!, {
     args: [
-      ...recording(traceFile),
-      ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--allow-read", `--allow-write=${files}`],
+      ...tracing.filter((arg) => arg !== "-D"),
+      ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--allow-read", `--allow-write=${directory}`],
       ...[module.href, directory, ...args],
     ],
     stdout: "null",

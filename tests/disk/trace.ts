@@ -86,6 +86,12 @@ function fdOf(text: string): number {
   return parseInt(text, 10);
 }
 
+/** What is in the quotes of an argument, as far as strace has shown it; `undefined` if it is none in quotes. */
+export function textOf(arg: string): string | undefined {
+  const match = /^"([^"]*)"/.exec(arg);
+  return match === null ? undefined : unhexText(match[1]!);
+}
+
 /** Reads a trace: every call that ended, in the order of their ends, those that failed too. */
 export function* callsOf(trace: Uint8Array): Generator<Call> {
   const begun = new Map<string, { readonly text: string; readonly at: number }>();
