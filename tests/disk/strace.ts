@@ -43,21 +43,10 @@ export function straced({ traceFile, calls, paths = [], inject, maxBytes = STRIN
   ];
 }
 
-/** A directory of its own that is removed when it is disposed; in memory if that is possible. */
+/** A directory of its own that is removed when it is disposed. */
 export function scratch(): { readonly path: string } & Disposable {
-  const path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "msgbus-disk-", dir: inMemory() }));
+  const path = Deno.realPathSync(Deno.makeTempDirSync({ prefix: "msgbus-disk-" }));
   return { path, [Symbol.dispose]: () => Deno.removeSync(path, { recursive: true }) };
-}
-
-/** The file system in memory that Linux has for everybody, if it may be used. */
-function inMemory(): string | undefined {
-  const path = "/dev/shm";
-  try {
-    return Deno.statSync(path).isDirectory ? path : undefined;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable) return undefined;
-    throw error;
-  }
 }
 
 /** Runs a module of the tests to its end, recorded, and gives the trace; throws if it fails. */
@@ -72,7 +61,16 @@ export async function record(
   const { success, stderr } = await new Deno.Command(strace!, {
     args: [
       ...tracing.filter((arg) => arg !== "-D"),
-      ...[Deno.execPath(), "run", "--quiet", "--no-prompt", "--no-check", "--allow-read", `--allow-write=${directory}`],
+      ...[
+        Deno.execPath(),
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--no-check",
+        "--allow-read",
+        "--allow-sys=uid",
+        `--allow-write=${directory}`,
+      ],
       ...[module.href, directory, ...args],
     ],
     stdout: "null",

@@ -10,6 +10,7 @@ import type {
   Dropped,
   GroupChange,
   Idempotency,
+  Store,
   StoredAnswer,
   UnackedMessage,
 } from "../../lib/bus/store.ts";
@@ -26,7 +27,8 @@ export type Step =
   | { readonly do: "drop"; readonly topic: TopicInfo; readonly dropped: Dropped }
   | { readonly do: "remove"; readonly topic: TopicInfo; readonly newestMs: number };
 
-const STARTED_MS = Date.parse("2026-03-25T13:18:38.732Z");
+/** After the store was made: what is older it has never heard of. */
+const STARTED_MS = Date.parse("2050-03-25T13:18:38.732Z");
 /** After everything that is remembered for a time would have been forgotten. */
 const FAR_MS = Date.parse("2100-01-01T00:00:00Z");
 const TOPICS = ["orders", "orders/eu", "a/b/c", "ünï", "orders/-dead"];
@@ -286,26 +288,18 @@ export class Workload {
   }
 
   #drop(topic: KnownTopic): Step | undefined {
-    const ids = this.#droppable(topic);
+    const droppable = new Set(this.#droppable(topic));
     const retained = [...this.#retained.get(topic.info) ?? []];
     // The oldest ones, and some from behind them.
-    const oldest = ids.filter((id, i) => id === retained[i]);
-    const few = oldest.slice(0, this.#random.below(oldest.length + 1));
-    const before = few.length === 0 ? retained[0] ?? 0 : few.at(-1)! + 1;
-    const behind = ids.filter((id) => id >= before && this.#random.chance(0.1));
-    if (few.length + behind.length === 0) return undefined;
-    const last = few.at(-1);
-    const createdMs = last === undefined ? -Infinity : topic.messages[last]!.createdMs;
-    return {
-      do: "drop",
-      topic: topic.info,
-      dropped: {
-        before,
-        ids: behind,
-        lostMs: createdMs,
-        limit: last === undefined ? undefined : { id: last, createdMs },
-      },
-    };
+    const firstNeeded = retained.findIndex((id) => !droppable.has(id));
+    const oldest = this.#random.below((firstNeeded < 0 ? retained.length : firstNeeded) + 1);
+    const left = retained.filter((id, i) => i >= oldest && !(droppable.has(id) && this.#random.chance(0.1)));
+    if (left.length === retained.length) return undefined;
+    const before = left[0] ?? topic.messages.length;
+    const ids = retained.filter((id) => id > before && !left.includes(id));
+    const lostMs = topic.messages[before - 1]?.createdMs ?? -Infinity;
+    const limit = before === 0 ? undefined : { id: before - 1, createdMs: lostMs };
+    return { do: "drop", topic: topic.info, dropped: { before, ids, lostMs, limit } };
   }
 
   #retain(step: Step): void {
@@ -319,5 +313,31 @@ export class Workload {
       const ids = this.#retained.get(step.topic)!;
       for (const id of [...ids]) if (id < step.dropped.before || step.dropped.ids.includes(id)) ids.delete(id);
     } else if (step.do === "remove") this.#retained.delete(step.topic);
+  }
+}
+
+/** The first steps of a workload. */
+export function stepsOf(seed: number, count: number): Step[] {
+  const workload = new Workload(seed);
+  return Array.from({ length: count }, () => workload.next());
+}
+
+/** Asks a store for a step; what it answers. */
+export async function ask(store: Store, step: Step): Promise<unknown> {
+  switch (step.do) {
+    case "append":
+      return await store.append(step.append);
+    case "note":
+      return await store.note(step.topic, step.change);
+    case "forget":
+      return await store.forget(step.topic, step.group);
+    case "delay":
+      return await store.delay(step.message);
+    case "cancel":
+      return await store.cancel(step.topic, step.token);
+    case "drop":
+      return store.drop(step.topic, step.dropped);
+    case "remove":
+      return await store.remove(step.topic, step.newestMs);
   }
 }
