@@ -7,23 +7,19 @@
 import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
 import { isReserved } from "../topic_name.ts";
-import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
 import { Audience } from "./audience.ts";
 import { Expiries } from "./expiries.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
-import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
+import { retainedBytes } from "./limits.ts";
 import { Log } from "./log.ts";
 import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";
 import { TextChunks } from "./text_chunks.ts";
 
-const encoder = new TextEncoder();
+export { retainedBytes };
 
-/** What a message is counted for while it is retained. */
-export function retainedBytes(topic: TopicInfo, parts: EnvelopeParts): number {
-  return envelopeLength(topic, parts) + MESSAGE_OVERHEAD_BYTES;
-}
+const encoder = new TextEncoder();
 
 /** The state of one topic. The bus changes it, in one go, never with an `await` in the middle. */
 export class Topic {
