@@ -113,7 +113,13 @@ function damageOfTopic(
 function isSame(message: MessageInit, known: KnownMessage): boolean {
   return message.createdMs === known.createdMs && message.ttlMs === known.ttlMs &&
     JSON.stringify(describe(message.attributes)) === JSON.stringify(describe(known.attributes)) &&
-    message.payload.length === known.payload.length && message.payload.every((byte, i) => byte === known.payload[i]);
+    isSameBytes(message.payload, known.payload);
+}
+
+function isSameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function describe(attributes: Attributes | undefined): unknown {

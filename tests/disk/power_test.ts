@@ -11,9 +11,10 @@ import { countOfRuns, seeds } from "./arguments.ts";
 import { cutsOf, type Files } from "./crash_disk.ts";
 import { damageOf, type Progress } from "./kept.ts";
 import { Random } from "./random.ts";
-import { HAS_STRACE, record, scratch, WITHOUT_STRACE } from "./strace.ts";
+import { quickDirectory } from "./small_disk.ts";
+import { HAS_STRACE, record, WITHOUT_STRACE } from "./strace.ts";
 import { eventsOf, type TraceEvent } from "./trace.ts";
-import { type Step, stepsOf } from "./workload.ts";
+import { stepsOf } from "./workload.ts";
 
 const STEPS = 1000;
 
@@ -38,7 +39,7 @@ async function damages(
   options: { readonly seed: number; readonly cuts: number; readonly settings: string },
 ): Promise<string[]> {
   const { seed, cuts, settings } = options;
-  using directory = scratch();
+  await using directory = await quickDirectory();
   const args = [`${seed}`, `${STEPS}`, settings];
   const trace = await record(new URL("store_program.ts", import.meta.url), { directory: directory.path, args });
   const data = `${directory.path}/data`;
@@ -50,17 +51,13 @@ async function damages(
   let number = 0;
   for (const { at, survival, files } of cutsOf(events, { count: cuts, random: new Random(seed) })) {
     layOut(data, files);
-    const damage = damageAt(data, steps, progress[at]!);
+    const damage = damageOf(data, steps, progress[at]!);
     if (damage !== undefined) {
       found.push(`seed ${seed}, ${settings}: cut ${number} of ${cuts}, after ${at} events, ${survival}: ${damage}`);
     }
     number++;
   }
   return found;
-}
-
-function damageAt(data: string, steps: readonly Step[], progress: Progress): string | undefined {
-  return damageOf(data, steps, progress);
 }
 
 function layOut(directory: string, files: Files): void {

@@ -1,13 +1,14 @@
 /**
- * A disk that is soon full: a file system in memory of a few mebibytes, for which one has to be root.
+ * Disks of a test's own, in memory: for a file system one has to be root.
  *
  * @module
  */
 
 import { installed } from "../installed.ts";
+import { scratch } from "./strace.ts";
 
-/** A file system of its own. */
-export interface SmallDisk extends AsyncDisposable {
+/** A directory that is gone when it is disposed. */
+export interface OwnDirectory extends AsyncDisposable {
   /** Where it is. */
   readonly path: string;
 }
@@ -17,9 +18,9 @@ async function mount(path: string, mebibytes: number): Promise<boolean> {
   return (await new Deno.Command("mount", { args, stdout: "null", stderr: "null" }).output()).success;
 }
 
-/** Makes one. */
-export async function smallDisk({ mebibytes }: { readonly mebibytes: number }): Promise<SmallDisk> {
-  const path = await Deno.makeTempDir({ prefix: "msgbus-small-" });
+/** Makes a file system that is soon full. */
+export async function smallDisk({ mebibytes }: { readonly mebibytes: number }): Promise<OwnDirectory> {
+  const path = await Deno.realPath(await Deno.makeTempDir({ prefix: "msgbus-small-" }));
   if (!await mount(path, mebibytes)) {
     await Deno.remove(path);
     throw new Error("Cannot mount a small disk");
@@ -49,3 +50,13 @@ export const CAN_MOUNT = await canMount();
 
 /** What the name of a test says where it may not. */
 export const WITHOUT_MOUNT = CAN_MOUNT ? "" : ": not tested, no file system can be mounted here";
+
+/** A directory in memory if there can be one, where a sync takes no time; else on the disk. */
+export async function quickDirectory(): Promise<OwnDirectory> {
+  if (CAN_MOUNT) return await smallDisk({ mebibytes: 512 });
+  const directory = scratch();
+  return {
+    path: directory.path,
+    [Symbol.asyncDispose]: () => Promise.resolve(directory[Symbol.dispose]()),
+  };
+}
