@@ -23,6 +23,8 @@ export interface DeadLettersParts {
   readonly intake: Intake;
   readonly topics: TopicTable;
   readonly retention: Retention;
+  /** Tells the store of what has changed in a group; settles when that has learnt of it. */
+  readonly tell: (group: Group) => void | Promise<void>;
 }
 
 interface Grave {
@@ -153,19 +155,22 @@ export class DeadLetters {
     const { group } = item;
     const { topic } = group;
     if (isGone(group)) return;
-    const { clock, intake } = this.#parts;
+    const { clock, intake, tell } = this.#parts;
     // What is gone must not come back for its next attempt.
     const retry = () => isGone(group) ? undefined : group.retry(item, clock.now() + RETRY_MS);
     // The store must not be told of a group of what it is removing.
     if (topic.removal !== undefined) return retry();
     let answer: void | Promise<void>;
     try {
+      // Before that: what it says of the message must not come after this, which says that it is done. What it refuses it
+      // learns with the next change.
+      tell(group)?.catch(() => {});
       answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
         topicTtlMs: DEAD_TTL_MS,
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
-        settles: { topic: topic.info, change: group.untold.only(item) },
+        settles: { topic: topic.info, change: group.untold.bury(item) },
       });
     } catch {
       return retry();

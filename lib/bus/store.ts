@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BusError } from "../errors.ts";
+import { BusError, quote } from "../errors.ts";
 import type { Attributes, MessageInit, TopicInfo } from "../message.ts";
 
 /** What an acknowledged publish has survived when it is acknowledged. */
@@ -88,7 +88,7 @@ export interface UnackedMessage {
 export interface GroupChange {
   /** The name of the group; `""` is the queue. */
   readonly group: string;
-  /** The id of the next message that is new to it. */
+  /** The id of the next message that is new to it. It is lower than before only after a change that was rejected. */
   readonly next: number;
   /** Messages that are not done, or were not and are so in another way. A later one of the same id counts. */
   readonly unacked: readonly UnackedMessage[];
@@ -176,7 +176,7 @@ export interface StoredTopic {
 
 /** Everything that a store has kept. Times are in milliseconds since the Unix epoch. */
 export interface Stored {
-  /** When the store was made; before that there was nothing. */
+  /** When the store was made; before that there was nothing. `Infinity` for one that keeps nothing: that is now. */
   readonly startedMs: number;
   /** The latest time that a topic was said to be made at. */
   readonly lastCreatedMs: number;
@@ -201,8 +201,21 @@ export interface StoreListener {
 }
 
 /**
+ * Rejects an append, or a message to be appended later, to a topic that is not the one of its name, or no longer: somebody
+ * else has made that first, or has removed this one. The bus must have been told so before; it asks again, for the topic
+ * that there is.
+ */
+export class TopicSuperseded extends BusError {
+  /** Makes the one of the topic of this name. */
+  constructor(name: string) {
+    super("overloaded", `Cannot publish to ${quote(name)}: somebody else is making or deleting it`);
+  }
+}
+
+/**
  * Makes changes durable, and gives back what it keeps. The bus asks before it applies a change, and shows and acknowledges nothing before the store
- * has answered; a rejected change has not happened. Calls for one topic are answered in the order they were made.
+ * has answered; a rejected change has not happened. Calls for one topic are answered in the order they were made; an append that settles
+ * or drops something of another topic is a call for that, too.
  *
  * Groups are the exception: they change at once, so that nobody else gets the same message meanwhile, and whoever asked
  * is answered when the store has. If that rejects, whoever asked is told so, and what a pull has taken goes back.

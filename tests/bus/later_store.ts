@@ -35,7 +35,7 @@ export class LaterStore implements Store {
   }
 
   open(): Stored {
-    return { startedMs: 0, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: 0 };
+    return { startedMs: Infinity, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: Infinity };
   }
 
   read(): Promise<readonly MessageInit[]> {
