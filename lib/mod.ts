@@ -18,7 +18,6 @@
 export type {
   Batch,
   BrowseOptions,
-  BrowseWaitingOptions,
   BusRequestOptions,
   BusTotals,
   GroupName,
