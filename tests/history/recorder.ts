@@ -69,7 +69,7 @@ export class Crowd {
   #isPublishing = true;
   #isReading = true;
   #killedAt = 0;
-  /** The last answer of all that a publish succeeded, by topic. */
+  /** The last message of each topic, when there will be no more. */
   readonly #heads = new Map<string, { readonly id: number; readonly epoch: string }>();
   #headsReached = Promise.withResolvers<void>();
   readonly #places = new Map<string, Map<string, { readonly id: number; readonly epoch: string }>>();
@@ -131,21 +131,28 @@ export class Crowd {
     await Promise.all(this.#publishing);
   }
 
+  /** Deletes a topic. Resolves when it is answered, or nobody answers. */
+  async delete(topic: string): Promise<void> {
+    using connection = await this.#connect();
+    const asker = new Asker(connection, (entry) => this.#write(entry), this);
+    await asker.delete({ client: `deleter-${topic}`, topic }).catch(assertCut);
+  }
+
   /**
-   * When nothing is broken any more: ends all clients when every subscriber has everything, then works off what is left and
-   * reads every log from beginning to end.
+   * When nothing is broken any more: ends the clients that publish, publishes one more message to every topic, ends the
+   * subscribers when they have everything, then works off what is left and reads every log from beginning to end.
    */
   async finish(): Promise<void> {
     this.#write({ t0: this.now, t1: this.now, client: "-", op: "calm", outcome: "ok" });
-    // Each of them does one thing at a time, so that one of these was begun after that.
-    if (this.#publishing.length > 0) await this.published(this.acked + this.#publishing.length + 1);
     await this.stopPublishing();
+    const { topics } = this.#options;
+    this.#heads.clear();
+    for (const topic of topics) this.#heads.set(topic, await this.#publishLast(topic));
     this.#noteProgress();
     await this.#headsReached.promise;
     this.#isReading = false;
     for (const connection of this.#connections) connection[Symbol.dispose]();
     await Promise.all(this.#reading);
-    const { topics } = this.#options;
     await Promise.all(topics.flatMap((topic) => [this.#drainGroup(topic), this.#drainQueue(topic)]));
     for (const topic of topics) await this.#drainLog(topic);
   }
@@ -185,7 +192,7 @@ export class Crowd {
       try {
         while (goesOn()) await work(asker);
       } catch (error) {
-        if (!(error instanceof Cut)) throw error;
+        assertCut(error);
       } finally {
         this.#connections.delete(connection);
       }
@@ -215,10 +222,19 @@ export class Crowd {
       if (receipt !== "refused") {
         this.#acked++;
         this.#waiting = this.#waiting.filter(({ count, resolve }) => count > this.#acked || resolve());
-        this.#heads.set(given.topic, higher(this.#heads.get(given.topic), receipt));
       }
       if (pauseMs > 0) await this.#pause(pauseMs);
     }, () => this.#isPublishing);
+  }
+
+  async #publishLast(topic: string): Promise<{ readonly id: number; readonly epoch: string }> {
+    const client = `last-${topic}`;
+    const payload = new Payloads(client, this.#options.random).next();
+    let receipt: Published = "unknown";
+    await this.#withConnection(async (asker) => {
+      receipt = await asker.publish({ client, topic, payload, idempotencyKey: client });
+    }, () => typeof receipt === "string");
+    return receipt as unknown as { readonly id: number; readonly epoch: string };
   }
 
   async #worker(client: string): Promise<void> {
@@ -296,11 +312,11 @@ export class Crowd {
 
   /** Sees whether every subscriber has everything. */
   #noteProgress(): void {
-    if (this.#isPublishing) return;
+    if (this.#heads.size < this.#options.topics.length) return;
     for (const topics of this.#places.values()) {
       for (const [topic, place] of topics) {
-        const head = this.#heads.get(topic);
-        if (head !== undefined && (place.epoch !== head.epoch || place.id < head.id)) return;
+        const head = this.#heads.get(topic)!;
+        if (place.epoch !== head.epoch || place.id < head.id) return;
       }
     }
     this.#headsReached.resolve();
@@ -373,8 +389,8 @@ function fateOf(chance: number): Fate {
   return chance < 0.9 ? "ack" : chance < 0.95 ? "nack" : "extend";
 }
 
-function higher<T extends { readonly id: number; readonly epoch: string }>(known: T | undefined, given: T): T {
-  return known === undefined || known.epoch !== given.epoch || known.id < given.id ? given : known;
+function assertCut(error: unknown): void {
+  if (!(error instanceof Cut)) throw error;
 }
 
 /** What a publisher wants to publish. */
@@ -511,6 +527,14 @@ export class Asker {
         cursor: next,
         count: messages.length + told.length,
       }];
+    });
+  }
+
+  /** Deletes a topic with everything that is in it. */
+  async delete({ client, topic }: { readonly client: string; readonly topic: string }): Promise<void> {
+    const line = { client, op: "delete" as const, topic };
+    await this.#ask([line], { method: "DELETE", target: `/${topic}` }, (answer) => {
+      return [[{ outcome: answer.status === 204 ? "ok" : outcomeOf(answer) }], undefined];
     });
   }
 
