@@ -16,24 +16,15 @@ import { EXIT } from "./lifecycle.ts";
  */
 export async function check({ path, json }: CheckOptions): Promise<{ text: string; exitCode: number }> {
   const report = await checkJournal(path);
-  const exitCode = report.faults.length === 0 ? EXIT.drained : EXIT.damaged;
-  return { text: json ? jsonOf(report) : linesOf(report), exitCode };
+  const isWhole = report.problems.length === 0;
+  const text = json ? `${JSON.stringify({ ok: isWhole, ...report })}\n` : linesOf(report);
+  return { text, exitCode: isWhole ? EXIT.drained : EXIT.damaged };
 }
 
-function jsonOf(report: JournalReport): string {
-  return `${JSON.stringify({ ok: report.faults.length === 0, ...report })}\n`;
-}
-
-function linesOf(
-  { path, isBackup, commits, topics, messages, bytes, groups, scheduled, faults }: JournalReport,
-): string {
-  const lines = [
-    `${path}: ${isBackup ? "a backup" : "a journal"} of ${commits} transactions`,
-    `${groups} groups, ${scheduled} messages to be published later`,
-    ...faults,
-    faults.length === 0
-      ? `ok: ${messages} messages of ${topics} topics, ${bytes} bytes; all ids are in order, all checksums are right`
-      : `damaged: ${faults.length} ${faults.length === 1 ? "fault" : "faults"}`,
-  ];
+function linesOf({ topics, messages, bytes, groups, scheduled, problems }: JournalReport): string {
+  const what = `${messages} messages of ${topics} topics, ${bytes} bytes, ${groups} groups, ${scheduled} scheduled`;
+  const lines = problems.length === 0
+    ? [`ok: ${what}; no id is missing, and all checksums are right`]
+    : [...problems, `damaged: ${what}; problems: ${problems.length}`];
   return lines.map((line) => `${escapeControls(line)}\n`).join("");
 }

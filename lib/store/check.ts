@@ -1,117 +1,211 @@
 /**
- * Verifying a journal, or a copy of one, while nobody uses it.
+ * Checking a journal that nobody uses.
  *
  * @module
  */
 
 import { BusError, quote } from "../errors.ts";
-import { lockIfThere, pathsIn } from "./directory.ts";
-import { readRecords } from "./entries.ts";
+import { JournalDirectory, pathsIn } from "./directory.ts";
+import { type Head, readRecords } from "./entries.ts";
 import { HeadFile } from "./head_file.ts";
+import { IdRanges } from "./id_ranges.ts";
 import { assertJournalHeader, isDamage, JournalFile, openingFailureOf, removeIfThere } from "./journal_file.ts";
-import { Damage, headAt, load, type Loaded } from "./loading.ts";
-import { exists, lossOf } from "./opening.ts";
+import { headAt, load, rowsOf } from "./loading.ts";
+import { lossOf } from "./opening.ts";
+import { ANSWER, GONE, GROUP, HOLE, type RowCodec, SCHEDULED, TOPIC } from "./rows.ts";
 
 /** What a journal has, and what is wrong with it. */
 export interface JournalReport {
-  /** The database. */
-  readonly path: string;
-  /** Whether it is a backup that was not used yet. */
-  readonly isBackup: boolean;
-  /** How many transactions there were. */
-  readonly commits: number;
+  /** How many topics there are. */
   readonly topics: number;
-  /** The messages retained. */
+  /** How many messages they retain, those that are damaged counted. */
   readonly messages: number;
-  /** What limits count for them. */
+  /** What these are counted for, in bytes. */
   readonly bytes: number;
+  /** How many groups there are, the queues that were used counted. */
   readonly groups: number;
-  /** The messages to be published later. */
+  /** How many messages are to be published later. */
   readonly scheduled: number;
-  /** What is wrong, in sentences; none if all is well. */
-  readonly faults: readonly string[];
+  /** How many messages are damaged: nobody is given them. */
+  readonly damaged: number;
+  /** How many messages are missing although nothing says that they were dropped. */
+  readonly missing: number;
+  /** What is wrong, a sentence each; empty if nothing is. */
+  readonly problems: readonly string[];
 }
-
-/** So many faults are said; there may be as many as messages. */
-const MAX_FAULTS = 100;
 
 /**
- * Verifies the journal of a directory, or a file that is one: that every entry is there, in its place and its order, so
- * that no id is missing that was not dropped; that every checksum is right; and that nothing is missing of what was
- * acknowledged. Changes nothing.
+ * Checks everything in a journal, without changing it: that of a directory, or a single file such as a backup.
  *
- * @throws {BusError} `store_locked`: somebody uses it; `bad_option`: there is none; `store_unwritable`, `store_failed`:
- * it can't be read.
+ * @throws {BusError} `store_locked`: it is in use; `store_exposed`, `store_unwritable`: it can't be looked at;
+ * `store_damaged`: there is none, or it is another program's or a newer one's.
  */
 export async function checkJournal(path: string): Promise<JournalReport> {
-  if (!exists(path)) throw noJournal(path);
-  if (!Deno.statSync(path).isDirectory) return checkFile(path, undefined);
+  const info = lstat(path);
+  if (!info?.isDirectory) return reportOn(path, undefined);
   const { database, head } = pathsIn(path);
-  if (!exists(database) && !exists(head)) throw noJournal(path);
-  using _lock = await lockIfThere(path);
-  return checkFile(database, head);
-}
-
-function noJournal(path: string): BusError {
-  return new BusError("bad_option", `Cannot check ${quote(path)}: there is no journal`);
-}
-
-function checkFile(path: string, headPath: string | undefined): JournalReport {
-  const nothing = { path, isBackup: false, commits: 0, topics: 0, messages: 0, bytes: 0, groups: 0, scheduled: 0 };
-  const hadIndex = exists(`${path}-shm`);
+  if (lstat(database) === undefined) throw new BusError("store_damaged", `There is no journal in ${quote(path)}`);
+  const directory = await JournalDirectory.open(path);
   try {
-    if (!exists(path)) throw new Damage(`${quote(path)} is missing`);
+    return reportOn(database, { acknowledged: HeadFile.read(head) });
+  } finally {
+    directory.close();
+  }
+}
+
+function reportOn(path: string, head: { readonly acknowledged: number | undefined } | undefined): JournalReport {
+  // SQLite makes one to read what has not been moved from the log to its place.
+  const hadIndex = lstat(`${path}-shm`) !== undefined;
+  try {
+    if (lstat(path) === undefined) throw new BusError("store_damaged", `There is no journal ${quote(path)}`);
     assertJournalHeader(path);
-    const file = JournalFile.openToRead(path);
+    const file = JournalFile.openReadOnly(path);
     try {
-      return verify(file, headPath);
+      return new Check(file, head).report();
     } finally {
       file.close();
+      if (!hadIndex) removeIfThere(`${path}-shm`);
     }
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    if (!isDamage(error)) throw openingFailureOf(error, path);
-    return { ...nothing, faults: [(error as Error).message] };
-  } finally {
-    // SQLite's index of the log, which it leaves behind if it may not write to the database.
-    if (!hadIndex) removeIfThere(`${path}-shm`);
+    throw openingFailureOf(error, path);
   }
 }
 
-function verify(file: JournalFile, headPath: string | undefined): JournalReport {
-  const faults: string[] = [];
-  for (const [said] of file.rows(`PRAGMA integrity_check(${MAX_FAULTS})`)) if (said !== "ok") faults.push(String(said));
-  const loaded = load(file, Date.now());
-  const { state: { isBackup, commits }, content: { topics, bytes } } = loaded;
-  const loss = headPath === undefined ? undefined : lossOf(loaded.state, HeadFile.read(headPath));
-  if (loss !== undefined) faults.push(loss);
-  faults.push(...damagedMessages(file, loaded));
-  if (faults.length > MAX_FAULTS) faults.splice(MAX_FAULTS, Infinity, `${faults.length - MAX_FAULTS} more`);
-  return {
-    path: file.path,
-    isBackup,
-    commits,
-    topics: topics.length,
-    messages: bytes.length,
-    bytes: bytes.reduce((sum, each) => sum + each, 0),
-    groups: topics.reduce((sum, { groups }) => sum + groups.length, 0),
-    scheduled: topics.reduce((sum, { delayed }) => sum + delayed.length, 0),
-    faults,
-  };
+/** What is known of a topic while its entries are read. */
+interface Progress {
+  readonly name: string;
+  readonly first: number;
+  readonly next: number;
+  readonly holes: IdRanges;
+  /** The id behind the last entry that was read. */
+  end: number;
 }
 
-/** The messages that can't be read, of those that are retained. */
-function damagedMessages(file: JournalFile, { topics }: Loaded): string[] {
-  const faults: string[] = [];
-  for (const [seq, headBytes, body] of file.rows("SELECT seq, head, body FROM entry ORDER BY seq")) {
-    const head = headAt(seq as number, headBytes as Uint8Array);
-    const topic = topics.get(head.topic);
-    if (topic === undefined) continue;
-    for (const { id, content } of readRecords(head, body as Uint8Array, { first: topic.first })) {
-      if (content === undefined && !topic.holes.has(id)) {
-        faults.push(`message ${id} of ${quote(topic.info.name)} is damaged`);
+class Check {
+  readonly #file: JournalFile;
+  readonly #head: { readonly acknowledged: number | undefined } | undefined;
+  readonly #problems: string[] = [];
+  readonly #topics = new Map<number, Progress>();
+  #messages = 0;
+  #bytes = 0;
+  #damaged = 0;
+  #missing = 0;
+
+  constructor(file: JournalFile, head: { readonly acknowledged: number | undefined } | undefined) {
+    this.#file = file;
+    this.#head = head;
+  }
+
+  report(): JournalReport {
+    this.#try("pages", () => {
+      for (const [said] of this.#file.rows("PRAGMA quick_check")) if (said !== "ok") this.#problems.push(String(said));
+    });
+    this.#try("state", () => {
+      // Everything that stops the start.
+      const lost = lossOf(load(this.#file, 0).state, this.#head?.acknowledged);
+      if (this.#head !== undefined && lost !== undefined) this.#problems.push(lost);
+    });
+    this.#try("topics", () => {
+      for (const [number, { info: { name }, first, next }] of rowsOf(this.#file, TOPIC)) {
+        this.#topics.set(number, { name, first, next, holes: new IdRanges(), end: 0 });
       }
+    });
+    this.#try("holes", () => {
+      for (const [, { topic, ranges }] of rowsOf(this.#file, HOLE)) this.#topics.get(topic)?.holes.add(ranges);
+    });
+    this.#try("entries", () => this.#checkEntries());
+    for (const topic of this.#topics.values()) this.#expect(topic, topic.next);
+    const groups = this.#countGroups();
+    const scheduled = this.#count(SCHEDULED);
+    this.#try("answers", () => void [...rowsOf(this.#file, ANSWER)]);
+    this.#try("gone topics", () => void [...rowsOf(this.#file, GONE)]);
+    return {
+      topics: this.#topics.size,
+      messages: this.#messages,
+      bytes: this.#bytes,
+      groups,
+      scheduled,
+      damaged: this.#damaged,
+      missing: this.#missing,
+      problems: [...new Set(this.#problems)],
+    };
+  }
+
+  #try(what: string, run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#problems.push(`${what}: ${(error as Error).message}`);
     }
   }
-  return faults;
+
+  #checkEntries(): void {
+    for (const [seq, bytes, body] of this.#file.rows("SELECT seq, head, body FROM entry ORDER BY seq")) {
+      let head: Head;
+      try {
+        head = headAt(seq as number, bytes as Uint8Array);
+      } catch (error) {
+        this.#problems.push(`entry ${seq}: ${(error as Error).message}`);
+        continue;
+      }
+      const topic = this.#topics.get(head.topic);
+      if (topic === undefined) continue;
+      this.#expect(topic, head.firstId);
+      topic.end = Math.max(topic.end, head.firstId + head.items.length);
+      this.#checkRecords(topic, head, body as Uint8Array);
+    }
+  }
+
+  #checkRecords({ name, first, holes }: Progress, head: Head, body: Uint8Array): void {
+    for (const { id, item, content } of readRecords(head, body, { first })) {
+      if (holes.has(id)) continue;
+      this.#messages++;
+      this.#bytes += item.bytes;
+      if (content !== undefined) continue;
+      this.#damaged++;
+      this.#problems.push(`message ${id} of ${quote(name)} is damaged`);
+    }
+  }
+
+  /** Notes what no entry has before an id, and was not dropped. */
+  #expect({ name, first, holes, end }: Progress, id: number): void {
+    for (const [start, behind] of holes.missingIn(Math.max(end, first), id)) {
+      this.#missing += behind - start;
+      this.#problems.push(`messages ${start} to ${behind - 1} of ${quote(name)} are missing`);
+    }
+  }
+
+  #countGroups(): number {
+    let count = 0;
+    this.#try("groups", () => {
+      for (const [, { topic: number, name, next }] of rowsOf(this.#file, GROUP)) {
+        const topic = this.#topics.get(number);
+        if (topic === undefined) continue;
+        count++;
+        const end = Math.max(topic.next, topic.end);
+        if (next > end) {
+          this.#problems.push(`group ${quote(name)} of ${quote(topic.name)} is at ${next}, which is beyond ${end}`);
+        }
+      }
+    });
+    return count;
+  }
+
+  #count(codec: RowCodec<{ readonly topic: number }>): number {
+    let count = 0;
+    this.#try(codec.table, () => {
+      for (const [, { topic }] of rowsOf(this.#file, codec)) if (this.#topics.has(topic)) count++;
+    });
+    return count;
+  }
+}
+
+function lstat(path: string): Deno.FileInfo | undefined {
+  try {
+    return Deno.lstatSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
 }

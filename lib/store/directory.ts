@@ -123,7 +123,7 @@ function assertOwn(path: string, userId: number | null): void {
 
 /** Who runs this: the owner of what is made in the directory. To ask the system would take another permission. */
 function userIdIn(directory: string): number | null {
-  const path = `${directory}/owner.tmp`;
+  const path = `${directory}/owner.${Deno.pid}.tmp`;
   removeIfThere(path);
   const file = Deno.openSync(path, { createNew: true, write: true, mode: FILE_MODE });
   try {
@@ -138,7 +138,11 @@ function userIdIn(directory: string): number | null {
 async function lock(path: string): Promise<Deno.FsFile> {
   const file = Deno.openSync(path, { create: true, read: true, write: true, mode: FILE_MODE });
   try {
-    await assertLock(file, path);
+    if (!await file.tryLock(true)) {
+      const owner = /^\d+$/.exec(Deno.readTextFileSync(path).trim())?.[0];
+      const who = owner === undefined ? "another process" : `process ${owner}`;
+      throw new BusError("store_locked", `Cannot use ${quote(path.slice(0, -LOCK_NAME.length - 1))}: ${who} does`);
+    }
     file.truncateSync();
     file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
     return file;
@@ -146,36 +150,6 @@ async function lock(path: string): Promise<Deno.FsFile> {
     file.close();
     throw error;
   }
-}
-
-/**
- * Locks a directory that is there, if it was ever locked, and changes nothing in it. Whoever has the file closes it.
- *
- * @throws {BusError} `store_locked`.
- */
-export async function lockIfThere(directory: string): Promise<Deno.FsFile | undefined> {
-  const path = `${directory}/${LOCK_NAME}`;
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
-  try {
-    await assertLock(file, path);
-    return file;
-  } catch (error) {
-    file.close();
-    throw error;
-  }
-}
-
-async function assertLock(file: Deno.FsFile, path: string): Promise<void> {
-  if (await file.tryLock(true)) return;
-  const owner = /^\d+$/.exec(Deno.readTextFileSync(path).trim())?.[0];
-  const who = owner === undefined ? "another process" : `process ${owner}`;
-  throw new BusError("store_locked", `Cannot use ${quote(path.slice(0, -LOCK_NAME.length - 1))}: ${who} does`);
 }
 
 function shellQuoted(path: string): string {

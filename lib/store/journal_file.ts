@@ -166,11 +166,6 @@ export class JournalFile {
     syncDirectory(path);
   }
 
-  /** Opens the file to look at it; nothing of it is changed, and nobody else must use it. */
-  static openToRead(path: string): JournalFile {
-    return new JournalFile(path, new DatabaseSync(path, { readOnly: true }));
-  }
-
   /** Opens the file, and brings it up to the newest version. */
   static open(path: string, open: OpenDatabase = openDatabase, migrations = MIGRATIONS): JournalFile {
     const database = open(path, {});
@@ -188,6 +183,18 @@ export class JournalFile {
       // From here on the header of the file itself says so, whatever becomes of the log before it.
       if (version < migrations.length) file.checkpoint();
       return file;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** Opens the file to look at it; it must be of the newest version. */
+  static openReadOnly(path: string): JournalFile {
+    const database = openDatabase(path, { readOnly: true });
+    try {
+      database.exec("PRAGMA cell_size_check = ON");
+      return new JournalFile(path, database);
     } catch (error) {
       database.close();
       throw error;

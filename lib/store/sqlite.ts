@@ -40,6 +40,9 @@ import {
 import type { JournalContent } from "./loading.ts";
 import { decodeMessages } from "./read_back.ts";
 
+export { checkJournal, type JournalReport } from "./check.ts";
+export { isJournalWorker, serveJournal } from "./journal_service.ts";
+
 /** How a {@linkcode SqliteStore} is opened. */
 export interface SqliteStoreOptions {
   /** Where the journal is; made if there is nothing. Nobody else may use it, this user's other processes included. */
