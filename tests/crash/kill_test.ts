@@ -58,6 +58,7 @@ async function round({ cycles, seed, settings = KEEPS_ALL, args, durable = true 
     await victim.kill(crowd);
     await victim.revive(crowd);
   }
+  await crowd.published(10 * cycles); // however slow the machine is
   await crowd.finish();
   return { lines: history.lines, startsMs: victim.startsMs.slice(1) };
 }
@@ -83,15 +84,14 @@ Deno.test(`msgbusd --data: kill -9 under load, ${CYCLES} times, costs nothing th
   const [median, most] = [0.5, 1].map((share) => Math.round(quantile(startsMs, share)));
   const line = `kill -9: ${CYCLES} cycles, ${count} acknowledged, ready after ${median} ms (at most ${most} ms)\n`;
   await Deno.stdout.write(new TextEncoder().encode(line));
-  assert(count >= CYCLES, `SEED=${SEED}: only ${count} publishes were acknowledged`);
 });
 
 Deno.test("msgbusd --data: kill -9 while a topic drops its oldest messages costs none that is to be kept", async () => {
-  const settings = { ...KEEPS_ALL, maxMessages: 300 };
-  const args = [...KEEPS_ALL_ARGS, "--max-queue-size", "300"];
+  const settings = { ...KEEPS_ALL, maxMessages: 20 };
+  const args = [...KEEPS_ALL_ARGS, "--max-queue-size", "20"];
   const { lines } = await round({ cycles: 10, seed: SEED, settings, args });
   assertCleanOf(SEED, lines);
-  assert(acknowledged(lines).some(({ id }) => id! > 300), "nothing was dropped");
+  assert(acknowledged(lines).some(({ id }) => id! > 20), "nothing was dropped");
 });
 
 Deno.test("msgbusd without --data: kill -9 costs everything, and the same check says so", async () => {
