@@ -12,6 +12,7 @@ import { Heap } from "./heap.ts";
 import { Item, type Lease, LEASE_EXPIRED, type NackRequest } from "./item.ts";
 import { HeldKeys } from "./keys.ts";
 import { MissedGaps } from "./missed.ts";
+import type { StoredGroup } from "./store.ts";
 import type { Topic } from "./topic.ts";
 
 /** The name of the group that is always there: the queue. */
@@ -19,7 +20,8 @@ export const QUEUE = "";
 
 /**
  * The state of one group, changed in one go, never with an `await` in the middle. Messages below {@linkcode Group.next}
- * are done unless they are an {@linkcode Item}; items are made in the order of their ids.
+ * are done unless they are an {@linkcode Item}; items are made in the order of their ids, but for those that come back
+ * because the store has refused what took them.
  */
 export class Group {
   /** Its topic. */
@@ -55,15 +57,14 @@ export class Group {
   readonly #keys = new HeldKeys();
 
   /** Makes a group of `topic`. */
-  constructor(topic: Topic, name: string, host: GroupHost, { next, usedMs, maxAttempts }: GroupInit) {
+  constructor(topic: Topic, name: string, host: GroupHost, { next, usedMs, maxAttempts, isNew }: GroupInit) {
     this.topic = topic;
     this.name = name;
     this.#host = host;
     this.#next = this.#floor = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
-    // That there is a group is something to tell, but the queue is always there.
-    this.untold = new UntoldChange(this, { isNew: name !== QUEUE });
+    this.untold = new UntoldChange(this, { isNew });
   }
 
   /** The id of the next message that is new to it; what that points at may have been dropped. */
@@ -83,7 +84,7 @@ export class Group {
     return this.#floor;
   }
 
-  /** The messages it is not done with, by id and in that order. */
+  /** The messages it is not done with, by id. */
   get items(): ReadonlyMap<number, Item> {
     return this.#items;
   }
@@ -108,6 +109,33 @@ export class Group {
     return this.#ready.size + this.ahead;
   }
 
+  /**
+   * Takes over what the store has kept of it; only once, in the beginning. Leases have ended: their messages are handed
+   * out again, or become dead letters after their last attempt. What is not retained any more is lost.
+   */
+  restore({ unacked, counts }: StoredGroup, nowMs: number): void {
+    this.acked = counts.acked;
+    this.dead = counts.dead;
+    this.lost = counts.lost;
+    for (const { id, key, attempt, reason = LEASE_EXPIRED, notBeforeMs = -Infinity } of unacked) {
+      const item = new Item(this, { id, key });
+      if (!this.topic.log.has(id)) {
+        this.lost++;
+        this.untold.finish(item);
+        continue;
+      }
+      item.attempt = attempt;
+      item.reason = reason;
+      this.#enter(item);
+      const isBlocked = key !== undefined && this.#keys.has(key);
+      if (!isBlocked) this.#keys.hold(item);
+      if (this.#isSpent(item)) this.#bury(item);
+      else if (isBlocked) this.#keys.block(item);
+      else if (notBeforeMs > nowMs) this.#wait(item, "waiting", notBeforeMs);
+      else this.#makeReady(item);
+    }
+  }
+
   /** Moves over messages that are gone, and takes note of the gap. */
   skip(): void {
     const gap = this.topic.gapAt(this.#next);
@@ -119,18 +147,24 @@ export class Group {
 
   /**
    * The message that comes next, not handed out yet: one that was handed out before, or a new one. `undefined` if there
-   * is none, `full` if there is no room to pass over others that wait for their keys. After another message of a batch
-   * nothing comes that is behind a hole, because its reader must be told of that first.
+   * is none, `full` if there is no room to pass over others that wait for their keys, `cold` if {@linkcode Group.wanted}
+   * has to be loaded. After another message of a batch nothing comes that is behind a hole, because its reader must be
+   * told of that first.
    */
-  peek(isFirst: boolean): Message | "full" | undefined {
+  peek(isFirst: boolean): Message | "full" | "cold" | undefined {
     const next = this.#peek(isFirst);
     return next instanceof Item ? this.topic.log.get(next.id) : next;
   }
 
+  /** The id of the message that it looks at next. */
+  get wanted(): number {
+    return this.#ready.peek()?.value.id ?? this.#next;
+  }
+
   /** Takes what {@linkcode Group.peek} gives, for good or as a lease; `full` if there is no room for that. */
-  take(isFirst: boolean, lease?: Lease): Message | "full" | undefined {
+  take(isFirst: boolean, lease?: Lease): Message | "full" | "cold" | undefined {
     const next = this.#peek(isFirst);
-    if (next === undefined || next === "full") return next;
+    if (next === undefined || next === "full" || next === "cold") return next;
     if (next instanceof Item) return this.#takeAgain(next, lease);
     if (lease === undefined) {
       this.#moveTo(next.seq);
@@ -143,13 +177,59 @@ export class Group {
     return this.#lease(item, next, lease);
   }
 
+  /**
+   * Takes back messages as {@linkcode Group.take} gave them, because nobody gets them: the store has refused that. Leases
+   * end and don't count, and what was taken for good is handed out again, both before anything new. What has become of a
+   * message since then stays.
+   */
+  putBack(messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (message.lease === undefined) this.#putBackTaken(message);
+      else this.#putBackLeased(message, message.lease);
+    }
+  }
+
+  #putBackTaken(message: Message): void {
+    this.acked--;
+    this.untold.move();
+    if (!this.topic.log.has(message.id)) {
+      this.lost++;
+      return;
+    }
+    const item = new Item(this, message);
+    item.attempt = (message.attempt ?? 1) - 1;
+    this.#enter(item);
+    this.untold.undo(item);
+    const holder = item.key === undefined ? undefined : this.#keys.holderOf(item.key);
+    if (holder === undefined) {
+      this.#keys.hold(item);
+      return this.#makeReady(item);
+    }
+    // Another one of its key was taken meanwhile. Unless that is out, it has to wait again.
+    this.#keys.block(item);
+    if (holder.state !== "ready") return;
+    this.#leave(holder);
+    this.#makeReady(holder);
+  }
+
+  #putBackLeased({ id }: Message, lease: string): void {
+    const item = this.#items.get(id);
+    if (item?.token !== lease) return;
+    item.attempt--;
+    if (item.lost) return this.#remove(item);
+    this.#leave(item);
+    this.#revoke(item);
+    this.#makeReady(item);
+    this.untold.keep(item);
+  }
+
   /** Ends leases and delays that are over. */
   settle(nowMs: number): void {
     for (let first = this.#due.peek(); first !== undefined && first.key <= nowMs; first = this.#due.peek()) {
       const item = first.value;
       this.#leave(item);
       if (item.lost) this.#remove(item);
-      else if (this.#isSpent(item)) this.#bury(item, this.topic.log.get(item.id)!);
+      else if (this.#isSpent(item)) this.#bury(item);
       else this.#makeReady(item);
     }
   }
@@ -167,11 +247,10 @@ export class Group {
     this.#revoke(item);
     if (!counts && item.attempt > 0) item.attempt--;
     item.reason = reason;
-    if (counts && this.#isSpent(item)) this.#bury(item, this.topic.log.get(item.id)!);
+    if (counts && this.#isSpent(item)) this.#bury(item);
     else if (dueMs > nowMs) this.#wait(item, "waiting", dueMs);
     else this.#makeReady(item);
-    // That of a dead letter is noted with it.
-    if (item.state !== "dying") this.untold.keep(item);
+    this.untold.keep(item);
   }
 
   /** Makes a lease end later, or earlier. */
@@ -181,14 +260,14 @@ export class Group {
     item.holder?.leased(item.token!);
   }
 
-  /** Takes note that a message leaves the log at a time. */
-  lose(message: Message, atMs: number): void {
-    const item = this.#items.get(message.id);
+  /** Takes note that a message is about to leave the log, and stops being good at a time. */
+  lose(id: number, atMs: number): void {
+    const item = this.#items.get(id);
     if (item === undefined || item.state === "dying") return;
     const hasEnded = item.state !== "leased" || item.place!.key < atMs;
     if (hasEnded && item.state !== "blocked" && this.#isSpent(item)) {
       this.#leave(item);
-      return this.#bury(item, message);
+      return this.#bury(item);
     }
     this.lost++;
     item.lost = true;
@@ -196,15 +275,18 @@ export class Group {
     if (hasEnded) this.#remove(item);
   }
 
-  /** Is done with a message that has become a dead letter. */
+  /** Is done with a message that has become a dead letter. Does nothing if it is done with it already. */
   finish(item: Item): void {
+    if (this.#items.get(item.id) !== item) return;
     this.dead++;
     this.#remove(item);
   }
 
-  /** Tries later to make a dead letter of a message, if it is retained still. */
+  /** Tries later to make a dead letter of a message, if it is retained still and the group is not done with it. */
   retry(item: Item, dueMs: number): void {
-    if (this.topic.log.get(item.id) !== undefined) return this.#wait(item, "waiting", dueMs);
+    if (this.#items.get(item.id) !== item) return;
+    this.untold.spare(item);
+    if (this.topic.log.has(item.id)) return this.#wait(item, "waiting", dueMs);
     this.lost++;
     this.#remove(item);
   }
@@ -222,13 +304,16 @@ export class Group {
     return this.#items.size < this.#host.maxLeased;
   }
 
-  #peek(isFirst: boolean): Item | Message | "full" | undefined {
+  #peek(isFirst: boolean): Item | Message | "full" | "cold" | undefined {
+    const { log } = this.topic;
     const ready = this.#ready.peek();
-    if (ready !== undefined) return ready.value;
+    if (ready !== undefined) return log.isCold(ready.value.id) ? "cold" : ready.value;
     for (;;) {
       if (isFirst) this.skip();
-      const message = this.topic.log.get(this.#next);
-      if (message?.key === undefined || !this.#keys.has(message.key)) return message;
+      const message = log.get(this.#next);
+      // Which key it has is in the message.
+      if (message === undefined) return log.isCold(this.#next) ? "cold" : undefined;
+      if (message.key === undefined || !this.#keys.has(message.key)) return message;
       if (!this.#hasRoom) return "full";
       const item = this.#add(message);
       this.#keys.block(item);
@@ -243,13 +328,15 @@ export class Group {
 
   #add(message: Message): Item {
     const item = new Item(this, message);
-    if (this.#items.size === 0) {
-      this.#floor = item.id;
-      this.topic.holding.add(this);
-    }
-    this.#items.set(item.id, item);
+    this.#enter(item);
     this.#moveTo(message.seq);
     return item;
+  }
+
+  #enter(item: Item): void {
+    this.#floor = this.#items.size === 0 ? item.id : Math.min(this.#floor, item.id);
+    this.topic.holding.add(this);
+    this.#items.set(item.id, item);
   }
 
   #takeAgain(item: Item, lease: Lease | undefined): Message {
@@ -285,16 +372,19 @@ export class Group {
     this.#host.watch(this);
   }
 
+  /** Lets an item that is in no place be handed out again, or, if there is one, the one of its key that comes before it. */
   #makeReady(item: Item): void {
-    item.state = "ready";
-    item.place = this.#ready.add(item, item.id);
+    item.state = "blocked";
+    const first = this.#keys.yield(item);
+    first.state = "ready";
+    first.place = this.#ready.add(first, first.id);
     this.#host.wake(this);
   }
 
-  #bury(item: Item, message: Message): void {
+  #bury(item: Item): void {
     item.state = "dying";
     this.#revoke(item);
-    this.#host.bury(item, message);
+    this.#host.bury(item);
   }
 
   /** Takes an item out of its place, its token still known. */

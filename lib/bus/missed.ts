@@ -6,6 +6,8 @@
 
 import type { Gap, GapReason } from "../event.ts";
 
+const SEVERITY: readonly GapReason[] = ["expired", "dropped", "damaged"];
+
 /** The gaps of a group, each told to one puller. */
 export class MissedGaps {
   readonly #gaps: Gap[] = [];
@@ -23,6 +25,11 @@ export class MissedGaps {
     else this.#gaps[this.#gaps.length - 1] = { ...gap, from: last.from, reason: worse(last.reason, gap.reason) };
   }
 
+  /** Takes back what {@linkcode MissedGaps.tell} gave last: nobody was told. */
+  untell(gap: Gap): void {
+    this.#gaps.unshift(gap);
+  }
+
   /** The oldest, which is told with that; `undefined` if there is none. */
   tell(): Gap | undefined {
     return this.#gaps.length === 0 ? undefined : this.#gaps.shift();
@@ -31,5 +38,5 @@ export class MissedGaps {
 
 /** The reason of two gaps that are told as one. */
 function worse(a: GapReason, b: GapReason): GapReason {
-  return a === "dropped" ? a : b;
+  return SEVERITY.indexOf(a) > SEVERITY.indexOf(b) ? a : b;
 }

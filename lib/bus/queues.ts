@@ -13,6 +13,7 @@ import { type Group, QUEUE } from "./group.ts";
 import type { Groups } from "./groups.ts";
 import { assertLease } from "./leases.ts";
 import type { Observer } from "./observer.ts";
+import type { Pager } from "./pager.ts";
 import type { Retention } from "./retention.ts";
 import { lineLength } from "./run.ts";
 import type { TopicTable } from "./topic_table.ts";
@@ -25,15 +26,25 @@ export interface QueuesParts {
   readonly topics: TopicTable;
   readonly groups: Groups;
   readonly retention: Retention;
+  readonly pager: Pager;
   /** Ends what is over in a group. */
   readonly settle: (group: Group, nowMs: number) => void;
   /** Told of a group that was changed; settles when the store has learnt of that. */
   readonly note: (group: Group) => void | Promise<void>;
+  /** Gives back to a group what it has handed out and nobody gets. */
+  readonly putBack: (group: Group, messages: readonly Message[]) => void;
+  /** Why the store can't be told of a change now, if it can't. */
+  readonly refusal: () => BusError | undefined;
 }
 
 /** What was taken of a queue; `noted` settles when the store has learnt of that. */
 interface Taken extends Batch {
   readonly noted: void | Promise<void>;
+}
+
+/** That nothing was taken, because what is next is to be loaded first. */
+interface Cold {
+  readonly loaded: Promise<void>;
 }
 
 const NOTHING: Taken = { messages: [], noted: undefined };
@@ -44,6 +55,8 @@ export class Queues {
   readonly #waiting: WaitingPulls;
   /** Those that are served at the end of this turn. */
   readonly #waking = new Set<Group>();
+  /** Those for which something is loaded that somebody waits for. */
+  readonly #loading = new Set<Group>();
   #draining = false;
   #pulled = 0;
   #redelivered = 0;
@@ -104,7 +117,11 @@ export class Queues {
 
   /** See `MessageBus.get`. The store must be synchronous. */
   get(name: string, options: TakeOptions): Message | undefined {
-    return this.#take(name, options, 1).messages[0];
+    const taken = this.#take(name, options, 1);
+    if (!("loaded" in taken)) return taken.messages[0];
+    // Who tries again finds it loaded.
+    taken.loaded.catch(() => {});
+    throw new BusError("not_synchronous", `Cannot get from ${quote(name)} at once: what is next is not in memory`);
   }
 
   /** See `MessageBus.pullBatch`; `assertOpen` throws if the bus may not be used any more. */
@@ -113,9 +130,15 @@ export class Queues {
     const { waitMs = 0, signal, limit = 100 } = options;
     signal?.throwIfAborted();
     // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
-    const taken = waitMs > 0 && this.#mustWait(name, options)
+    let taken = waitMs > 0 && this.#mustWait(name, options)
       ? await this.#takeLater(name, options, { waitMs, signal })
       : this.#take(name, options, limit);
+    while ("loaded" in taken) {
+      await taken.loaded;
+      assertOpen();
+      signal?.throwIfAborted();
+      taken = this.#take(name, options, limit);
+    }
     const { messages, gap, noted } = taken;
     if (noted !== undefined) await noted;
     return { messages, gap };
@@ -126,14 +149,17 @@ export class Queues {
     return this.#waiting.countOf({ topic, group: options.group ?? QUEUE }) > 0 || !this.#hasNext(topic, options);
   }
 
-  async #takeLater(name: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
+  async #takeLater(name: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken | Cold> {
     if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
     const topic = canonicalTopicName(name);
     const { group = QUEUE, limit = 100, holder } = options;
     const awaited = { topic, group };
     const take = () => {
       if (!this.#hasNext(topic, options)) return undefined;
-      return this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
+      const taken = this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
+      if (!("loaded" in taken)) return taken;
+      this.#serveLoaded(awaited, taken.loaded);
+      return undefined;
     };
     this.#noteBeforeWaiting(awaited);
     // Waiting was using it.
@@ -145,7 +171,26 @@ export class Queues {
   #noteBeforeWaiting({ topic, group }: GroupName): void {
     const made = this.#parts.topics.get(topic)?.groups.get(group);
     // What the store refuses it is told again with the next change; nobody is answered yet.
-    if (made !== undefined) this.#parts.note(made)?.catch(() => {});
+    if (made === undefined) return;
+    try {
+      this.#parts.note(made)?.catch(() => {});
+    } catch {
+      // A synchronous store has refused it.
+    }
+  }
+
+  /** Serves those who wait for a group when what is next is loaded. If it can't be, they are told, and may ask again. */
+  #serveLoaded(awaited: GroupName, loaded: Promise<void>): void {
+    const group = this.#parts.topics.get(awaited.topic)!.groups.get(awaited.group)!;
+    if (this.#loading.has(group)) return;
+    this.#loading.add(group);
+    loaded.then(() => {
+      this.#loading.delete(group);
+      this.#waiting.serveGroup(awaited);
+    }, (error) => {
+      this.#loading.delete(group);
+      this.#waiting.giveUpGroup(awaited, error);
+    });
   }
 
   /** How much of what there is belongs to one of those who wait, so that what comes at once goes to all of them. */
@@ -181,7 +226,7 @@ export class Queues {
   }
 
   /** Takes what is next in a group, at most so many messages, and tells the store. */
-  #take(name: string, options: PullBatchOptions, limit: number): Taken {
+  #take(name: string, options: PullBatchOptions, limit: number): Taken | Cold {
     const group = this.#groupOf(name, options);
     const { observer } = this.#parts;
     if (group === undefined) {
@@ -193,6 +238,8 @@ export class Queues {
     const most = Math.min(limit, holder?.room ?? Infinity);
     const topic = group.topic.info.name;
     const messages: Message[] = [];
+    const refusal = this.#parts.refusal();
+    if (refusal !== undefined && most > 0 && group.offered > 0) throw refusal;
     group.skip();
     for (let bytes = 0; messages.length < most;) {
       const isFirst = messages.length === 0;
@@ -202,17 +249,36 @@ export class Queues {
       }
       const message = group.take(isFirst, lease);
       if (message === "full" && isFirst) throw noRoom(group);
-      if (message === undefined || message === "full") break;
+      if (message === "cold" && isFirst) return { loaded: this.#parts.pager.load(group.topic, group.wanted) };
+      if (message === undefined || message === "full" || message === "cold") break;
       messages.push(message);
       this.#pulled++;
       if ((message.attempt ?? 1) > 1) this.#redelivered++;
       observer.pulled?.(topic, message);
     }
     if (messages.length === 0) observer.pulled?.(topic, undefined);
+    else this.#parts.pager.ahead(group.topic, messages.at(-1)!.id);
     const gap = group.missed.tell();
     if (gap !== undefined) observer.gap?.(gap);
-    // At once, so that the store learns of pulls in their order.
-    return { messages, gap, noted: this.#parts.note(group) };
+    // That there is nothing needs no store that can be written to.
+    if (messages.length === 0 && refusal !== undefined) return { messages, gap, noted: undefined };
+    return { messages, gap, noted: this.#note(group, { messages, gap }) };
+  }
+
+  /** Tells the store at once, so that it learns of pulls in their order. What it refuses goes back. */
+  #note(group: Group, { messages, gap }: Batch): void | Promise<void> {
+    const refused = (error: unknown): never => {
+      if (gap !== undefined) group.missed.untell(gap);
+      this.#parts.putBack(group, messages);
+      throw error;
+    };
+    let noted: void | Promise<void>;
+    try {
+      noted = this.#parts.note(group);
+    } catch (error) {
+      return refused(error);
+    }
+    return noted?.catch(refused);
   }
 }
 
