@@ -130,7 +130,7 @@ const pull = fc.record({ topic: anyTopic, group, from, leaseMs, limit, way: fc.c
       const pull = { topic, from: absolute(from, topic, model), ...rest, limit: way === "batch" ? rest.limit : 1 };
       const answer: Answer = await orCode(async () => {
         if (way === "batch") return await bus.pullBatch(topic, pull);
-        const message = way === "get" ? bus.get(topic, pull) : await bus.pull(topic, pull);
+        const message = way === "get" ? await subject.take(topic, pull) : await bus.pull(topic, pull);
         return { messages: message === undefined ? [] : [message], gap: "not told" as const };
       });
       subject.notePull(pull, answer);
