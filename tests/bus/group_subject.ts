@@ -53,7 +53,8 @@ export class Subject {
   readonly leases: string[] = [];
   /** What was to be published later. */
   readonly schedules: { readonly topic: string; readonly token: string }[] = [];
-  readonly #readsBack: boolean;
+  /** Whether what it reads may not be in memory. */
+  readonly readsBack: boolean;
   /** How many payloads were made. */
   #payloads = 0;
   readonly #published: Published[] = [];
@@ -62,7 +63,7 @@ export class Subject {
 
   /** Begins with an empty bus. */
   constructor(limits: Limits, store: Store = new MemoryStore()) {
-    this.#readsBack = store.readsBack;
+    this.readsBack = store.readsBack;
     this.history = new GroupHistory(limits);
     const observer = {
       published: (message: Message) => void this.#published.push({ message, atMs: this.clock.now() }),
@@ -72,7 +73,7 @@ export class Subject {
 
   /** Takes one message, by `get` if that never has to wait for the store. */
   take(topic: string, pull: ModelPull): Message | undefined | Promise<Message | undefined> {
-    return this.#readsBack ? this.bus.pull(topic, pull) : this.bus.get(topic, pull);
+    return this.readsBack ? this.bus.pull(topic, pull) : this.bus.get(topic, pull);
   }
 
   /** Contents with payloads unlike any others, some with properties. */
