@@ -555,7 +555,7 @@ function testKeeping(
       idempotency,
       scheduled: "t",
     };
-    assertEquals(await codeOfRejection(Promise.resolve(store.append(refused))), "seq_mismatch");
+    assertEquals(await codeOfRejection(Promise.try(() => store.append(refused))), "seq_mismatch");
   }, async ({ store, ...kept }) => {
     const topic = topicIn(kept, "foo");
     assertEquals([topic.next, await textsOf(store, topic)], [1, ["0 a"]]);
@@ -566,10 +566,10 @@ function testKeeping(
     await store.delay({ topic: foo, token: "t", dueMs: CREATED_MS, payload: new Uint8Array() });
     await store.cancel(foo, "t");
     assertEquals(
-      await codeOfRejection(Promise.resolve(store.append({ ...appendOf(foo, 0, ""), scheduled: "t" }))),
+      await codeOfRejection(Promise.try(() => store.append({ ...appendOf(foo, 0, ""), scheduled: "t" }))),
       "no_scheduled",
     );
-    assertEquals(await codeOfRejection(Promise.resolve(store.cancel(foo, "t"))), "no_scheduled");
+    assertEquals(await codeOfRejection(Promise.try(() => store.cancel(foo, "t"))), "no_scheduled");
     assertEquals(await store.append(appendOf(foo, 0, "a")), 0);
   });
 

@@ -40,6 +40,7 @@ import type { Observer } from "./observer.ts";
 import { Overview } from "./overview.ts";
 import { Others } from "./others.ts";
 import { assemble, type BusBeginning, type BusParts } from "./parts.ts";
+import { loadAll } from "./restore.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 
@@ -104,9 +105,11 @@ export class MessageBus implements AsyncDisposable {
     limitsOf(given);
     const others = new Others();
     const stored = await store.open(others);
-    return new MessageBus(
-      { ...options, store, [BEGINNING]: { stored, others } } as Opened,
-    );
+    const opened: Opened = { ...options, store, [BEGINNING]: { stored, others } };
+    const bus = new MessageBus(opened);
+    // What answers at once can't wait for messages.
+    if (store.synchronous) await loadAll(bus.#parts);
+    return bus;
   }
 
   /**
@@ -399,6 +402,7 @@ export class MessageBus implements AsyncDisposable {
     this.#parts.delayed.stop();
     // What is to be moved at the end of this turn would find the store closed.
     this.#parts.deadLetters.flushAll();
+    this.#parts.keeper.tellAll();
     this.#parts.untold.tell();
     await this.#parts.store.close();
   }

@@ -273,6 +273,8 @@ export class Group {
     item.lost = true;
     this.#release(item);
     if (hasEnded) this.#remove(item);
+    // It stays until its lease ends; to the store, which doesn't know of leases, that is nothing.
+    else this.untold.finish(item);
   }
 
   /** Is done with a message that has become a dead letter. Does nothing if it is done with it already. */

@@ -95,7 +95,7 @@ export class UntoldChange {
     for (const { id } of unacked) {
       const item = this.#group.items.get(id);
       // Of one that is about to be done nothing must be told after that.
-      if (item === undefined || this.#dying.has(id)) continue;
+      if (item === undefined || item.lost || this.#dying.has(id)) continue;
       this.#toldNext = Math.min(this.#toldNext, id);
       this.keep(item);
     }

@@ -72,6 +72,19 @@ export class GroupKeeper {
     return answer?.catch(refused);
   }
 
+  /** Tells the store everything that it wasn't told: what is not answered to anybody it may learn late. */
+  tellAll(): void {
+    for (const { groups } of this.#parts.topics.all()) {
+      for (const group of groups.values()) {
+        try {
+          this.tell(group)?.catch(() => {});
+        } catch {
+          // What it refuses it would have lost as well in a crash.
+        }
+      }
+    }
+  }
+
   /** Gives back to a group what it has handed out and nobody gets. */
   putBack(group: Group, messages: readonly Message[]): void {
     if (group.topic.deleted || group.topic.groups.get(group.name) !== group) return;

@@ -42,6 +42,7 @@ export interface BusSetup {
 export interface BusParts extends BusSetup {
   readonly schedule: Schedule;
   readonly retention: Retention;
+  readonly pager: Pager;
   readonly untold: UntoldDrops;
   readonly fanout: Fanout;
   readonly topics: TopicTable;
@@ -176,6 +177,7 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     ...setup,
     schedule,
     retention,
+    pager,
     untold,
     fanout,
     topics,

@@ -1,7 +1,9 @@
 import { limitsOf } from "../../lib/bus/limits.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { fc } from "../deps.ts";
 import { GroupModel } from "./group_model.ts";
 import { steps } from "./group_steps.ts";
+import { ReadableMemoryStore } from "./readable_store.ts";
 import { Subject } from "./group_subject.ts";
 
 const limits = fc.record({
@@ -19,14 +21,23 @@ function argument(name: string): number | undefined {
   return given === undefined || given === "" ? undefined : Number(given);
 }
 
-Deno.test("MessageBus does with groups what the model does, and keeps its promises", async () => {
-  await fc.assert(
-    fc.asyncProperty(limits, fc.commands(steps, { maxCommands: 100, size: "max" }), async (limits, steps) => {
-      const subject = new Subject(limits);
-      const model = new GroupModel(limits, subject.clock.now());
-      await fc.asyncModelRun(() => ({ model, real: subject }), steps);
-      await subject.drain();
-    }),
-    { numRuns: argument("runs") ?? 2000, seed: argument("seed") },
-  );
-});
+for (
+  const [where, makeStore, maxMemoryBytes] of [
+    ["", () => new MemoryStore(), undefined],
+    [", with topics larger than memory", () => new ReadableMemoryStore(), 8000],
+  ] as const
+) {
+  Deno.test(`MessageBus does with groups what the model does, and keeps its promises${where}`, async () => {
+    const commands = fc.commands(steps, { maxCommands: 100, size: "max" });
+    await fc.assert(
+      fc.asyncProperty(limits, commands, async (given, steps) => {
+        const limits = limitsOf({ ...given, maxMemoryBytes });
+        const subject = new Subject(limits, makeStore());
+        const model = new GroupModel(limits, subject.clock.now());
+        await fc.asyncModelRun(() => ({ model, real: subject }), steps);
+        await subject.drain();
+      }),
+      { numRuns: argument("runs") ?? 2000, seed: argument("seed") },
+    );
+  });
+}

@@ -7,9 +7,11 @@
 import type { GroupStats } from "../../lib/bus/answers.ts";
 import { MessageBus } from "../../lib/bus/bus.ts";
 import type { Limits } from "../../lib/bus/limits.ts";
+import type { Store } from "../../lib/bus/store.ts";
 import { BusError } from "../../lib/errors.ts";
 import type { Gap } from "../../lib/event.ts";
 import { type Message, parseCursor } from "../../lib/message.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { assert } from "../deps.ts";
 import { GroupHistory } from "./group_history.ts";
 import type { ModelPull, Seen } from "./group_model.ts";
@@ -51,6 +53,8 @@ export class Subject {
   readonly leases: string[] = [];
   /** What was to be published later. */
   readonly schedules: { readonly topic: string; readonly token: string }[] = [];
+  /** Whether what it reads may not be in memory. */
+  readonly readsBack: boolean;
   /** How many payloads were made. */
   #payloads = 0;
   readonly #published: Published[] = [];
@@ -58,12 +62,18 @@ export class Subject {
   #noticed = 0;
 
   /** Begins with an empty bus. */
-  constructor(limits: Limits) {
+  constructor(limits: Limits, store: Store = new MemoryStore()) {
+    this.readsBack = store.readsBack;
     this.history = new GroupHistory(limits);
     const observer = {
       published: (message: Message) => void this.#published.push({ message, atMs: this.clock.now() }),
     };
-    this.bus = new MessageBus({ ...limits, clock: this.clock, observer });
+    this.bus = new MessageBus({ ...limits, clock: this.clock, observer, store });
+  }
+
+  /** Takes one message, by `get` if that never has to wait for the store. */
+  take(topic: string, pull: ModelPull): Message | undefined | Promise<Message | undefined> {
+    return this.readsBack ? this.bus.pull(topic, pull) : this.bus.get(topic, pull);
   }
 
   /** Contents with payloads unlike any others, some with properties. */
@@ -178,7 +188,7 @@ function seenOf({ message, atMs }: Published): Seen {
 
 /** The pulls that wait go on. */
 export async function goOn(): Promise<void> {
-  for (let i = 0; i < 8; i++) await undefined;
+  for (let i = 0; i < 20; i++) await undefined;
 }
 
 /** What `call` returns, or the code of the error that it throws. */

@@ -52,6 +52,11 @@ export class TestClock implements Clock {
     return this.#timers.length;
   }
 
+  /** How long it is until the first of them goes off, in milliseconds; `Infinity` if none is set. */
+  get nextMs(): number {
+    return Math.max(Math.min(...this.#timers.map(({ dueMs }) => dueMs)) - this.#elapsedMs, 0);
+  }
+
   /** How many tasks wait for the end of the turn. */
   get deferred(): number {
     return this.#deferred.length;
