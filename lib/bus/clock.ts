@@ -20,6 +20,11 @@ export interface Clock {
   defer(task: () => void): void;
 }
 
+/** What people call the time: that of the machine's clock, in whole milliseconds since the Unix epoch. */
+export function wallOf(clock: Clock): number {
+  return clock.now() + clock.skewMs;
+}
+
 /** The longest sleep of `setTimeout`; a longer one would fire at once (HTML standard, timers: a signed 32-bit number). */
 export const MAX_SLEEP_MS = 2 ** 31 - 1;
 

@@ -64,9 +64,10 @@ export class Timeline {
     if (skewMs !== this.#skewMs) {
       this.#onJump(skewMs - this.#skewMs);
       this.#skewMs = skewMs;
-      if (wallMs >= this.#newestMs) this.#begin(wallMs, nowMs, 1);
-      else this.#begin(this.#newestMs, nowMs, SLOWNESS);
-      return this.#newestMs = Math.max(wallMs, this.#newestMs);
+      // A stamp that was given out before belongs to the time before.
+      const fromMs = Math.max(wallMs, this.#newestMs + 1);
+      this.#begin(fromMs, nowMs, fromMs === wallMs ? 1 : SLOWNESS);
+      return this.#newestMs = fromMs;
     }
     if (slowness === 1) return this.#newestMs = Math.max(wallMs, this.#newestMs);
     const slowMs = fromMs + Math.floor((nowMs - atMs) / slowness);

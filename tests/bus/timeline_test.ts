@@ -62,9 +62,9 @@ Deno.test("Timeline.stamp never goes back, and says what the machine's clock say
   assertEquals(stamp(), 50_010);
   times.wallMs -= 60_000;
   times.pass(5);
-  assertEquals(stamp(), 50_010);
+  assertEquals(stamp(), 50_011);
   times.pass(1000);
-  assertEquals(stamp(), 50_110);
+  assertEquals(stamp(), 50_111);
   times.pass(70_000);
   assertEquals(stamp(), 61_015);
   times.pass(1);
