@@ -295,6 +295,29 @@ export class GroupModel {
     return true;
   }
 
+  /** Ends the process and begins another one: leases have ended, and nobody waits. */
+  restart(): void {
+    for (const wait of this.waits) if (isWaiting(wait)) wait.answer = "restarted";
+    this.pending = [];
+    this.pulled =
+      this.redelivered =
+      this.acked =
+      this.nacked =
+      this.dead =
+      this.redriven =
+        0;
+    for (const group of this.topics.flatMap(({ groups }) => groups)) {
+      group.hasLeased = group.items.some(({ message }) => message.lost === undefined);
+      for (const item of group.items) {
+        if (item.state === "leased") item.untilMs = this.nowMs;
+        item.token = undefined;
+      }
+      group.gaps.splice(0);
+      group.usedMs = this.nowMs;
+    }
+    this.#endLeases();
+  }
+
   /** Whether timers may be late because there was no time for them until now. */
   get wasStalled(): boolean {
     return this.nowMs === this.#stalledMs;
