@@ -316,6 +316,7 @@ export class GroupModel {
       group.usedMs = this.nowMs;
     }
     this.#endLeases();
+    for (const { all } of this.topics) forgetHoles(all, this.nowMs);
   }
 
   /** Whether timers may be late because there was no time for them until now. */
@@ -573,6 +574,21 @@ export class GroupModel {
         else item.state = "waiting";
       }
     }
+  }
+}
+
+/**
+ * When a message was created that is gone from behind the oldest one is not kept: no later than what follows it, or than
+ * the restart.
+ */
+function forgetHoles(all: ModelMessage[], nowMs: number): void {
+  const first = all.findIndex(({ lost }) => lost === undefined);
+  if (first === -1) return;
+  let createdMs = nowMs;
+  for (let id = all.length - 1; id > first; id--) {
+    const message = all[id]!;
+    if (message.lost === undefined) createdMs = message.createdMs;
+    else all[id] = { ...message, createdMs };
   }
 }
 
