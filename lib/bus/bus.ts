@@ -40,7 +40,6 @@ import type { Observer } from "./observer.ts";
 import { Overview } from "./overview.ts";
 import { Others } from "./others.ts";
 import { assemble, type BusBeginning, type BusParts } from "./parts.ts";
-import { loadAll } from "./restore.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 
@@ -106,10 +105,7 @@ export class MessageBus implements AsyncDisposable {
     const others = new Others();
     const stored = await store.open(others);
     const opened: Opened = { ...options, store, [BEGINNING]: { stored, others } };
-    const bus = new MessageBus(opened);
-    // What answers at once can't wait for messages.
-    if (store.synchronous) await loadAll(bus.#parts);
-    return bus;
+    return new MessageBus(opened);
   }
 
   /**

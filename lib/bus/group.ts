@@ -34,6 +34,8 @@ export class Group {
   usedMs: number;
   /** How long the lease given last was to last, in milliseconds; 0 if there was none. */
   leaseMs = 0;
+  /** Whether anything was leased from it, as far as is known. */
+  hasLeased = false;
   /** Messages acknowledged, or taken for good. */
   acked = 0;
   /** Messages that became dead letters. */
@@ -118,6 +120,7 @@ export class Group {
     this.dead = counts.dead;
     this.lost = counts.lost;
     const skewMs = this.#host.skewMs();
+    this.hasLeased = unacked.length > 0;
     for (const { id, key, attempt, reason = LEASE_EXPIRED, notBeforeMs = -Infinity } of unacked) {
       const item = new Item(this, { id, key });
       if (!this.topic.log.has(id)) {
@@ -356,6 +359,7 @@ export class Group {
   #lease(item: Item, message: Message, { nowMs, leaseMs, holder }: Lease): Message {
     item.attempt++;
     item.leaseMs = this.leaseMs = leaseMs;
+    this.hasLeased = true;
     item.reason = LEASE_EXPIRED;
     item.token = this.#host.issue(item);
     item.holder = holder;

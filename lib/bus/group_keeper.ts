@@ -99,7 +99,7 @@ export class GroupKeeper {
     const found = topic === undefined ? [...topics.all()] : [topics.find(topic)];
     return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
       this.settle(group, nowMs);
-      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0 || group.items.size > 0;
+      return topic !== undefined || group.name !== QUEUE || group.hasLeased;
     }).map((group) => groups.statsOf(group, nowMs));
   }
 

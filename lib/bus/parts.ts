@@ -43,7 +43,6 @@ export interface BusSetup {
 export interface BusParts extends BusSetup {
   readonly schedule: Schedule;
   readonly retention: Retention;
-  readonly pager: Pager;
   readonly untold: UntoldDrops;
   readonly fanout: Fanout;
   readonly topics: TopicTable;
@@ -183,7 +182,6 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     ...setup,
     schedule,
     retention,
-    pager,
     untold,
     fanout,
     topics,

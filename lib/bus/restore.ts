@@ -44,16 +44,6 @@ function restoreTopic(
   retention.fit(topic, nowMs);
 }
 
-/** Reads all messages back into the memory. */
-export async function loadAll({ topics, pager }: BusParts): Promise<void> {
-  for (const topic of [...topics.all()]) {
-    const { log } = topic;
-    for (let id = log.first; id < log.next; id = log.idFrom(id + 1)) {
-      while (log.isCold(id)) await pager.load(topic, id);
-    }
-  }
-}
-
 /** What a publish was answered. How many subscribers its topic had is not kept. */
 function answerOf(
   { info }: Topic,

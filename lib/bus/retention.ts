@@ -269,7 +269,7 @@ export class Retention {
     const residentBefore = topic.log.residentBytes;
     // Before it leaves the log: a message that was handed out as often as it may be is to be a dead letter.
     for (const group of topic.holding) group.lose(id, atMs);
-    this.#untold.note(topic, id, reason);
+    if (this.#pager.isOn) this.#untold.note(topic, id, reason);
     topic.drop(id, reason);
     this.#bytes += topic.bytes - bytesBefore;
     this.#doneBytes += topic.doneBytes - doneBefore;

@@ -34,7 +34,6 @@ export class UntoldDrops {
 
   /** A retained message is about to leave its log. */
   note(topic: Topic, id: number, reason: DropReason): void {
-    if (!this.#parts.store.readsBack) return;
     // A store knows itself what it couldn't read, and what it took out in the step in which it was published again.
     const isKnown = id === topic.log.first || reason === "redriven" || reason === "damaged";
     const ids = this.#byTopic.get(topic);

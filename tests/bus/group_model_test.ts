@@ -2,7 +2,8 @@ import { limitsOf } from "../../lib/bus/limits.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { fc } from "../deps.ts";
 import { GroupModel } from "./group_model.ts";
-import { steps } from "./group_steps.ts";
+import { steps, stepsWithRestarts } from "./group_steps.ts";
+import { KeptStore } from "./kept_store.ts";
 import { ReadableMemoryStore } from "./readable_store.ts";
 import { Subject } from "./group_subject.ts";
 
@@ -22,15 +23,15 @@ function argument(name: string): number | undefined {
 }
 
 for (
-  const [where, makeStore, maxMemoryBytes] of [
-    ["", () => new MemoryStore(), undefined],
-    [", with topics larger than memory", () => new ReadableMemoryStore(), 8000],
+  const [where, makeStore, maxMemoryBytes, commands] of [
+    ["", () => new MemoryStore(), undefined, steps],
+    [", with topics larger than memory", () => new ReadableMemoryStore(), 8000, steps],
+    [", and goes on after a restart", () => new KeptStore(), undefined, stepsWithRestarts],
   ] as const
 ) {
   Deno.test(`MessageBus does with groups what the model does, and keeps its promises${where}`, async () => {
-    const commands = fc.commands(steps, { maxCommands: 100, size: "max" });
     await fc.assert(
-      fc.asyncProperty(limits, commands, async (given, steps) => {
+      fc.asyncProperty(limits, fc.commands([...commands], { maxCommands: 100, size: "max" }), async (given, steps) => {
         const limits = limitsOf({ ...given, maxMemoryBytes });
         const subject = new Subject(limits, makeStore());
         const model = new GroupModel(limits, subject.clock.now());
