@@ -16,10 +16,23 @@ export interface ChildOptions {
 
 const STOP_DEADLINE_MS = 5000;
 const running = new Set<Child>();
+let ending = false;
 
 /** Ends every child at once. For signal handlers; whoever started a child disposes of it otherwise. */
 export function killChildren(signal: Deno.Signal = "SIGKILL"): void {
   for (const child of running) child.kill(signal);
+}
+
+/**
+ * Ends every child at once, and resolves when all have ended. None can be started from then on, so that what goes on
+ * meanwhile leaves none behind.
+ */
+export async function endChildren(): Promise<void> {
+  ending = true;
+  await Promise.all(Array.from(running, (child) => {
+    child.kill("SIGKILL");
+    return child.ended;
+  }));
 }
 
 /** A program that is told lines and answers in lines. */
@@ -31,6 +44,7 @@ export class Child implements AsyncDisposable {
 
   /** Starts it. */
   constructor({ command = Deno.execPath(), args, reads }: ChildOptions) {
+    if (ending) throw new Error(`Cannot start ${command}: this program ends`);
     this.#name = [command.replace(/.*[/\\]/, ""), ...args.map((arg) => arg.replace(/.*[/\\]/, ""))].join(" ");
     const streams = reads === "stdout"
       ? { stdout: "piped", stderr: "inherit" } as const
@@ -45,6 +59,11 @@ export class Child implements AsyncDisposable {
   /** The process id. */
   get pid(): number {
     return this.#process.pid;
+  }
+
+  /** Resolves when it has ended, for whatever reason. */
+  get ended(): Promise<unknown> {
+    return this.#process.status;
   }
 
   /** Gives it a line. */

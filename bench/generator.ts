@@ -33,9 +33,17 @@ export class OwnGenerator implements Generator {
   }
 }
 
+/** What wrk tells. */
+export interface WrkResult extends LoadResult {
+  /** The median of the time until an answer, in milliseconds. */
+  readonly p50Ms: number;
+  /** What one in a hundred exceeds. */
+  readonly p99Ms: number;
+}
+
 /** The program wrk, started anew for each load. It can't tell what it used of the processor. */
 export class Wrk implements Generator {
-  async drive({ port, method, paths, body, connections, ms }: Load): Promise<LoadResult> {
+  async drive({ port, method, paths, body, connections, ms }: Load): Promise<WrkResult> {
     const seconds = Math.max(1, Math.round(ms / 1000));
     const script = new URL("./wrk.lua", import.meta.url).pathname;
     const args = ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, `http://127.0.0.1:${port}`];
@@ -44,9 +52,9 @@ export class Wrk implements Generator {
     for (;;) {
       const line = await child.nextLine(ms + GRACE_MS);
       if (!line.startsWith("{")) continue;
-      const { requests, failed, us } = JSON.parse(line);
+      const { requests, failed, us, p50Us, p99Us } = JSON.parse(line);
       if (failed > 0) throw new Error(`wrk: ${failed} of ${requests} answers were no success`);
-      return { requests, ms: us / 1000 };
+      return { requests, ms: us / 1000, p50Ms: p50Us / 1000, p99Ms: p99Us / 1000 };
     }
   }
 

@@ -26,19 +26,19 @@ export async function memoryOf(pid: number): Promise<Memory | undefined> {
 
 async function sumOf(pid: number, file: string, parse: (text: string) => number): Promise<number | undefined> {
   const pids = [pid, ...await childrenOf(pid)];
-  const texts = await Promise.all(pids.map((pid) => read(`${pid}/${file}`)));
+  const texts = await Promise.all(pids.map((pid) => readProc(`${pid}/${file}`)));
   return texts[0] === undefined
     ? undefined
     : texts.reduce((sum, text) => sum + (text === undefined ? 0 : parse(text)), 0);
 }
 
 async function childrenOf(pid: number): Promise<number[]> {
-  const text = await read(`${pid}/task/${pid}/children`);
+  const text = await readProc(`${pid}/task/${pid}/children`);
   return text === undefined ? [] : text.split(" ").filter((word) => word !== "").map(Number);
 }
 
-/** A file of `/proc`: only programs with every permission may read that, hence by `cat`. */
-async function read(file: string): Promise<string | undefined> {
+/** A file of `/proc`; `undefined` where there is none. Only programs with every permission may read it, hence by `cat`. */
+export async function readProc(file: string): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command("cat", { args: [`/proc/${file}`], stderr: "null" }).output();
     return success ? new TextDecoder().decode(stdout) : undefined;

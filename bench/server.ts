@@ -23,9 +23,20 @@ export class Server implements AsyncDisposable {
 
   /** Starts msgbusd as `deno task start` does, with all its defaults but the port and `flags`. */
   static msgbusd(...flags: string[]): Promise<Server> {
+    return Server.#msgbusd([], flags);
+  }
+
+  /** Starts msgbusd in the same way, keeping what is published in a directory. */
+  static durable(directory: string, ...flags: string[]): Promise<Server> {
+    const permissions = [`--allow-read=${directory}`, `--allow-write=${directory}`];
+    return Server.#msgbusd(permissions, [`--data=${directory}`, ...flags]);
+  }
+
+  static #msgbusd(permissions: readonly string[], flags: readonly string[]): Promise<Server> {
     return Server.#start([
       "--allow-net",
       "--allow-env=MSGBUSD_*,DENO_SERVE_ADDRESS",
+      ...permissions,
       programOf("../main.ts"),
       "--bind=localhost:0",
       ...flags,
@@ -45,11 +56,9 @@ export class Server implements AsyncDisposable {
   static async #start(args: readonly string[]): Promise<Server> {
     const child = new Child({ args: ["run", "--no-prompt", ...args], reads: "stderr" });
     try {
-      const line = await child.nextLine(START_DEADLINE_MS);
-      const port = LISTENING.exec(line)?.[1];
-      if (port === undefined) throw new Error(line);
+      const port = await portOf(child);
       void child.forgetLines();
-      return new Server(child, Number(port));
+      return new Server(child, port);
     } catch (error) {
       await child[Symbol.asyncDispose]();
       throw error;
@@ -74,6 +83,19 @@ export class Server implements AsyncDisposable {
   /** Stops it. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#child[Symbol.asyncDispose]();
+  }
+}
+
+/** The port that a program says it listens on; it may say something else before. Throws an `Error` of that if it ends. */
+async function portOf(child: Child): Promise<number> {
+  const said: string[] = [];
+  for (;;) {
+    const line = await child.nextLine(START_DEADLINE_MS).catch((cause) => {
+      throw new Error([...said, cause.message].join("\n"), { cause });
+    });
+    const port = LISTENING.exec(line)?.[1];
+    if (port !== undefined) return Number(port);
+    said.push(line);
   }
 }
 

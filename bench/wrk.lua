@@ -13,8 +13,9 @@ function request()
   return requests[next]
 end
 
-function done(summary)
+function done(summary, latency)
   local errors = summary.errors
-  io.write(string.format('{"requests":%d,"failed":%d,"us":%d}\n', summary.requests,
-    errors.status + errors.connect + errors.read + errors.write + errors.timeout, summary.duration))
+  io.write(string.format('{"requests":%d,"failed":%d,"us":%d,"p50Us":%d,"p99Us":%d}\n', summary.requests,
+    errors.status + errors.connect + errors.read + errors.write + errors.timeout, summary.duration,
+    latency:percentile(50), latency:percentile(99)))
 end

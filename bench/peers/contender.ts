@@ -18,8 +18,6 @@ export interface Contender {
   readonly name: string;
   /** How to get it, if it has to be got. */
   readonly install?: string;
-  /** What it is configured to do, in a sentence. */
-  readonly setting: string;
   /** Starts it with its files in `directory`. Throws {@linkcode Missing} if it isn't there. */
   start(directory: string): Promise<RunningContender>;
 }
@@ -36,6 +34,8 @@ export interface RunningParts {
   readonly name: string;
   /** Its version. */
   readonly version: string;
+  /** What it is configured to do, in a sentence. */
+  readonly setting: string;
   /** The process, whose children count as part of it. */
   readonly pid: number;
   /** How to publish. */
@@ -63,6 +63,11 @@ export class RunningContender implements AsyncDisposable {
   /** Its version. */
   get version(): string {
     return this.#parts.version;
+  }
+
+  /** What it is configured to do, in a sentence. */
+  get setting(): string {
+    return this.#parts.setting;
   }
 
   /** How to publish. */

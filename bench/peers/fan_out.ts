@@ -32,8 +32,17 @@ export interface FanOutFigures {
   readonly lost: number;
 }
 
-/** The workloads by name: how msgbusd is subscribed to, and how its peers are. */
-export const FAN_OUT_WORKLOADS: Readonly<Record<string, { readonly msgbusd: Way; readonly peers?: Way }>> = {
+/** How the first contender is subscribed to, which is msgbusd, and how its peers are. */
+export interface Ways {
+  readonly msgbusd: Way;
+  readonly peers?: Way;
+}
+
+/** What of a {@linkcode Plan} is needed. */
+export type FanOutPlan = Omit<Plan, "idleSubscribers" | "topics">;
+
+/** The workloads by name. */
+export const FAN_OUT_WORKLOADS: Readonly<Record<string, Ways>> = {
   "sse": { msgbusd: "sse", peers: "sse" },
   "ws-ndjson": { msgbusd: "ndjson", peers: "frame" },
   "ws-plain": { msgbusd: "frame" },
@@ -57,11 +66,15 @@ interface Round {
   readonly deliveries: number;
 }
 
-/** Measures one workload. */
-export async function measureFanOut(workload: string, plan: Plan): Promise<FanOutFigures[]> {
+/** Measures one workload, of {@linkcode FAN_OUT_WORKLOADS} or of these ways to subscribe. */
+export async function measureFanOut(
+  workload: string,
+  plan: FanOutPlan,
+  ways: Ways = FAN_OUT_WORKLOADS[workload]!,
+): Promise<FanOutFigures[]> {
   const { rounds, roundMs, progress } = plan;
   await using lineup = await Lineup.start(plan.contenders, plan.directory);
-  const entries = entriesOf(workload, lineup);
+  const entries = entriesOf(ways, lineup);
   const figures: FanOutFigures[] = [];
   for (const entry of entries) await round(entry, WARM_UP_SUBSCRIBERS, Math.min(WARM_UP_MS, roundMs), plan);
   for (const subscribers of plan.subscribers) {
@@ -90,8 +103,7 @@ export async function measureFanOut(workload: string, plan: Plan): Promise<FanOu
   return figures;
 }
 
-function entriesOf(workload: string, { running }: Lineup): Entry[] {
-  const ways = FAN_OUT_WORKLOADS[workload]!;
+function entriesOf(ways: Ways, { running }: Lineup): Entry[] {
   return running.flatMap((server, i) => {
     const way = i === 0 ? ways.msgbusd : ways.peers;
     const subscription = way === undefined ? undefined : server.subscription(way);
@@ -99,7 +111,12 @@ function entriesOf(workload: string, { running }: Lineup): Entry[] {
   });
 }
 
-async function round({ server, subscription }: Entry, subscribers: number, ms: number, { load }: Plan): Promise<Round> {
+async function round(
+  { server, subscription }: Entry,
+  subscribers: number,
+  ms: number,
+  { load }: FanOutPlan,
+): Promise<Round> {
   await load.open({ publication: server.publication, publishers: PUBLISHERS, subscription, subscribers });
   await load.publishInTurn(Math.min(SESSION_WARM_UP_MS, ms));
   const cpuBeforeMs = await server.cpuMs();

@@ -4,25 +4,14 @@
  * @module
  */
 
+import type { Goal } from "../goal.ts";
 import type { FanOutFigures } from "./fan_out.ts";
 import type { Results } from "./results.ts";
-
-/** One goal. */
-export interface Goal {
-  /** What is looked at. */
-  readonly title: string;
-  /** What it should be. */
-  readonly bound: { readonly atLeast: number } | { readonly atMost: number };
-  /** The unit of both, after a number. */
-  readonly unit: string;
-  /** What it was, by medians; `undefined` if it was not measured. */
-  measure(results: Results): number | undefined;
-}
 
 const KIB = 1024;
 
 /** All goals. */
-export const GOALS: readonly Goal[] = [
+export const GOALS: readonly Goal<Results>[] = [
   {
     title: "sse to 100 subscribers, deliveries/s in relation to nchan",
     bound: { atLeast: 4 },
@@ -90,11 +79,6 @@ export const GOALS: readonly Goal[] = [
     measure: ({ topics }) => topics.find(({ topics }) => topics > 0)?.ofOne.median,
   },
 ];
-
-/** Whether a goal is reached. */
-export function isReached({ bound }: Goal, value: number): boolean {
-  return "atLeast" in bound ? value >= bound.atLeast : value <= bound.atMost;
-}
 
 function find({ fanOut }: Results, workload: string, subscribers: number, server: string): FanOutFigures | undefined {
   return fanOut.find((figures) =>

@@ -13,28 +13,43 @@ import { NCHAN } from "./nchan.ts";
 /** Everybody, msgbusd first. */
 export const CONTENDERS: readonly Contender[] = [MSGBUSD, NCHAN, NATS_SERVER, MOSQUITTO];
 
+/** What ran, and what it was told. */
+export interface ServerDescription {
+  /** Its name in tables. */
+  readonly name: string;
+  /** Its version. */
+  readonly version: string;
+  /** What it is configured to do. */
+  readonly setting: string;
+}
+
 /** What is there of it. */
 export interface Survey {
   /** Those that can be started. */
-  readonly present: readonly (Contender & { readonly version: string })[];
+  readonly present: readonly (Contender & ServerDescription)[];
   /** Those that can't, and why. */
   readonly missing: readonly { readonly name: string; readonly install?: string; readonly why: string }[];
 }
 
 /** Starts each once to see who is there. */
-export async function survey(directory: string): Promise<Survey> {
+export async function survey(contenders: readonly Contender[], directory: string): Promise<Survey> {
   const present = [];
   const missing = [];
-  for (const contender of CONTENDERS) {
+  for (const contender of contenders) {
     try {
       await using running = await startContender(contender, directory);
-      present.push({ ...contender, version: running.version });
+      present.push({ ...contender, version: running.version, setting: running.setting });
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
       missing.push({ name: contender.name, install: contender.install, why: error.message });
     }
   }
   return { present, missing };
+}
+
+/** Writes who ran as a list. */
+export function formatServers(servers: readonly ServerDescription[]): string {
+  return servers.map(({ name, version, setting }) => `- ${name} ${version}: ${setting}.\n`).join("");
 }
 
 /** Starts one with a directory of its own in `directory`. */

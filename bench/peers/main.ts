@@ -7,10 +7,11 @@
 
 import { parseArgs } from "../../lib/deps/cli.ts";
 import { killChildren } from "../child.ts";
+import { machineNow, today } from "../machine.ts";
 import { FAN_OUT_WORKLOADS, type FanOutFigures, measureFanOut } from "./fan_out.ts";
 import { measureIdle } from "./idle.ts";
 import { measureLatency } from "./latency.ts";
-import { survey } from "./lineup.ts";
+import { CONTENDERS, survey } from "./lineup.ts";
 import { LoadProcess } from "./load_process.ts";
 import { writePage } from "./page.ts";
 import type { Plan } from "./plan.ts";
@@ -41,22 +42,17 @@ For example: deno task bench:peers --only sse --subscribers 100 --rounds 3
 async function main(args: string[], directory: string): Promise<number> {
   const options = readOptions(args);
   if (typeof options === "string") return print(options);
-  const { present, missing } = await survey(directory);
+  const { present, missing } = await survey(CONTENDERS, directory);
   for (const { name, why, install } of missing) say(`left out: ${name}: ${why}; try: ${install}`);
-  const loadBefore = /^\S+/.exec(await readProc("loadavg"))?.[0] ?? "";
+  const machine = await machineNow();
   await using load = new LoadProcess();
   const plan: Plan = { ...options, contenders: present, load, directory, progress };
   const { names } = options;
   const fanOut: FanOutFigures[] = [];
   for (const name of names.filter((name) => name in FAN_OUT_WORKLOADS)) fanOut.push(...await measureFanOut(name, plan));
   const results: Results = {
-    date: new Date().toISOString().slice(0, 10),
-    machine: {
-      cores: navigator.hardwareConcurrency,
-      processor: /^model name\s*: (.*)$/m.exec(await readProc("cpuinfo"))?.[1] ?? "unknown processor",
-      os: `${Deno.build.os} ${Deno.build.arch}`,
-    },
-    loadBefore,
+    date: today(),
+    machine,
     servers: present.map(({ name, version, setting }) => ({ name, version, setting })),
     rounds: { count: options.rounds, seconds: options.roundMs / 1000 },
     fanOut,
@@ -65,7 +61,7 @@ async function main(args: string[], directory: string): Promise<number> {
     topics: names.includes(TOPICS) ? await measureTopics(plan) : [],
   };
   const report = formatReport(results);
-  if (options.write) await writePage(report);
+  if (options.write) await writePage("peers", report);
   return print(options.json ? `${JSON.stringify(results)}\n` : report);
 }
 
@@ -101,17 +97,6 @@ function readNumber(name: string, text: string | undefined, fallback: number, mi
   const value = text === undefined ? fallback : Number(text);
   if (!(value >= min && value <= max)) throw new RangeError(`Bad --${name} "${text}": a number from ${min} to ${max}`);
   return value;
-}
-
-/** A file of `/proc`; empty where there is none. Only programs with every permission may read it, hence by `cat`. */
-async function readProc(file: string): Promise<string> {
-  try {
-    const { stdout } = await new Deno.Command("cat", { args: [`/proc/${file}`], stderr: "null" }).output();
-    return new TextDecoder().decode(stdout);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return "";
-    throw error;
-  }
 }
 
 /** Says what is going on, to a person who waits. */

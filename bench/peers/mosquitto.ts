@@ -12,7 +12,6 @@ const TOPIC = "bench";
 export const MOSQUITTO: Contender = {
   name: "mosquitto",
   install: "apt-get install mosquitto",
-  setting: "without persistence and limits; published to over TCP with QoS 1, subscribed to over WebSocket with QoS 0",
   async start(directory) {
     const version = await ask("mosquitto", "-h");
     const [port, websocketPort] = freePorts(2) as [number, number];
@@ -33,6 +32,8 @@ export const MOSQUITTO: Contender = {
     return new RunningContender({
       name: "mosquitto",
       version: /version (\S+)/.exec(version)?.[1] ?? version,
+      setting:
+        "without persistence and limits; published to over TCP with QoS 1, subscribed to over WebSocket with QoS 0",
       pid: child.pid,
       publication: { protocol: "mqtt", port, target: TOPIC },
       subscriptions: {

@@ -12,8 +12,6 @@ const SUBJECT = "bench";
 export const NATS_SERVER: Contender = {
   name: "nats-server",
   install: "apt-get install nats-server",
-  setting: "plain NATS without JetStream, which keeps nothing; published to over TCP in verbose mode, subscribed to " +
-    "over WebSocket without compression",
   async start(directory) {
     const version = await ask("nats-server", "--version");
     const [port, websocketPort] = freePorts(2) as [number, number];
@@ -24,6 +22,9 @@ export const NATS_SERVER: Contender = {
     return new RunningContender({
       name: "nats-server",
       version: /v([\d.]+\S*)/.exec(version)?.[1] ?? version,
+      setting:
+        "plain NATS without JetStream, which keeps nothing; published to over TCP in verbose mode, subscribed to " +
+        "over WebSocket without compression",
       pid: child.pid,
       publication: { protocol: "nats", port, target: SUBJECT },
       subscriptions: {

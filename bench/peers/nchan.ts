@@ -51,7 +51,6 @@ http {
 export const NCHAN: Contender = {
   name: "nchan",
   install: "apt-get install nginx-light libnginx-mod-nchan",
-  setting: "one worker, keeping 60 s and 65 536 messages in shared memory; published to by POST",
   async start(directory) {
     const built = await ask("nginx", "-V");
     const modules = /--modules-path=(\S+)/.exec(built)?.[1] ?? `${/--prefix=(\S+)/.exec(built)?.[1]}/modules`;
@@ -67,6 +66,7 @@ export const NCHAN: Contender = {
     return new RunningContender({
       name: "nchan",
       version: `${nchan} on nginx ${/nginx\/(\S+)/.exec(built)?.[1]}`,
+      setting: "one worker, keeping 60 s and 65 536 messages in shared memory; published to by POST",
       pid: child.pid,
       publication: { protocol: "http", port, target: "/publish" },
       subscriptions: { sse: { ...websocket, protocol: "sse" }, frame: websocket },

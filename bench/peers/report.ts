@@ -4,11 +4,14 @@
  * @module
  */
 
+import { formatGoals } from "../goal.ts";
+import { formatMachine } from "../machine.ts";
 import { formatNumber, formatShare, formatSummary, formatTable } from "../summary.ts";
 import type { Way } from "./contender.ts";
 import type { FanOutFigures } from "./fan_out.ts";
-import { GOALS, isReached } from "./goals.ts";
+import { GOALS } from "./goals.ts";
 import type { IdleFigures } from "./idle.ts";
+import { formatServers } from "./lineup.ts";
 import { LATENCY_PER_SECOND, LATENCY_SUBSCRIBERS, type LatencyFigures } from "./latency.ts";
 import type { Results } from "./results.ts";
 import type { TopicsFigures } from "./topics.ts";
@@ -23,7 +26,7 @@ export function formatReport(results: Results): string {
   const { fanOut, latency, idle, topics } = results;
   return [
     formatCircumstances(results),
-    formatGoals(results),
+    formatGoals(GOALS, results),
     ...fanOut.length > 0 ? [formatFanOut(fanOut), ...formatNotes(fanOut)] : [],
     ...latency.length > 0 ? [formatLatency(latency)] : [],
     ...idle.length > 0 ? [formatIdle(idle)] : [],
@@ -31,24 +34,10 @@ export function formatReport(results: Results): string {
   ].join("\n");
 }
 
-function formatCircumstances({ date, machine, loadBefore, servers, rounds }: Results): string {
-  const { cores, processor, os } = machine;
-  const load = loadBefore === "" ? "" : `, load average in the minute before ${loadBefore}`;
-  const head =
-    `${cores} cores (${processor}), ${os}, ${date}${load}. One run, median (least–most) of ${rounds.count} ` +
-    `rounds of ${rounds.seconds} s each, servers in alternation.\n\n`;
-  return head + servers.map(({ name, version, setting }) => `- ${name} ${version}: ${setting}.\n`).join("");
-}
-
-function formatGoals(results: Results): string {
-  const rows = GOALS.flatMap((goal) => {
-    const value = goal.measure(results);
-    if (value === undefined) return [];
-    const { bound, title, unit } = goal;
-    const wanted = "atLeast" in bound ? `≥ ${bound.atLeast}${unit}` : `≤ ${bound.atMost}${unit}`;
-    return [[title, wanted, `${formatNumber(value)}${unit}`, isReached(goal, value) ? "yes" : "no"]];
-  });
-  return rows.length === 0 ? "" : formatTable(["goal of msgbusd", "wanted", "measured", "reached"], rows);
+function formatCircumstances({ date, machine, servers, rounds }: Results): string {
+  const head = `${formatMachine(machine, date)}. One run, median (least–most) of ${rounds.count} rounds of ` +
+    `${rounds.seconds} s each, servers in alternation.\n\n`;
+  return head + formatServers(servers);
 }
 
 function formatFanOut(figures: readonly FanOutFigures[]): string {

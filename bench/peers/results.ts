@@ -4,21 +4,21 @@
  * @module
  */
 
+import type { Machine } from "../machine.ts";
 import type { FanOutFigures } from "./fan_out.ts";
 import type { IdleFigures } from "./idle.ts";
 import type { LatencyFigures } from "./latency.ts";
+import type { ServerDescription } from "./lineup.ts";
 import type { TopicsFigures } from "./topics.ts";
 
 /** What ran, where, and what came of it. */
 export interface Results {
   /** The date, as `2026-11-23`. */
   readonly date: string;
-  /** The cores, the processor and the system. */
-  readonly machine: { readonly cores: number; readonly processor: string; readonly os: string };
-  /** How many processes wanted to run in the minute before: what else the machine did. Empty if unknown. */
-  readonly loadBefore: string;
+  /** Where. */
+  readonly machine: Machine;
   /** The servers and what they were told. */
-  readonly servers: readonly { readonly name: string; readonly version: string; readonly setting: string }[];
+  readonly servers: readonly ServerDescription[];
   /** How long and how often. */
   readonly rounds: { readonly count: number; readonly seconds: number };
   /** The fan-out workloads. */

@@ -5,6 +5,7 @@
  */
 
 import { cpuUsage } from "node:process";
+import { LatencyHistogram } from "../latency_histogram.ts";
 import { payloadAt } from "./message.ts";
 import { type Publication, Publisher } from "./publisher.ts";
 import { Subscriber, type SubscriptionPlan, Tally } from "./subscriber.ts";
@@ -35,9 +36,11 @@ export interface SessionResult {
   readonly cpuMs: number;
   /** How long messages were under way, if that was asked for. */
   readonly latency?: Latency;
+  /** How long publishers waited for acknowledgements, if each waited for its own. */
+  readonly acknowledged?: Latency;
 }
 
-/** From before a publish is written until after the message is read, in milliseconds. */
+/** From before a publish is written until after the message, or the acknowledgement, is read; in milliseconds. */
 export interface Latency {
   /** The median. */
   readonly p50: number;
@@ -59,8 +62,14 @@ export class Session {
   readonly #publishers: readonly Publisher[];
   readonly #subscribers: readonly Subscriber[];
   readonly #tally: Tally;
+  readonly #messagesEach: number;
 
-  private constructor(publishers: readonly Publisher[], subscribers: readonly Subscriber[], tally: Tally) {
+  private constructor(
+    publishers: readonly Publisher[],
+    subscribers: readonly Subscriber[],
+    { tally, messagesEach }: { tally: Tally; messagesEach: number },
+  ) {
+    this.#messagesEach = messagesEach;
     this.#publishers = publishers;
     this.#subscribers = subscribers;
     this.#tally = tally;
@@ -75,24 +84,31 @@ export class Session {
       (i) => Subscriber.connect(subscription!, { name: `subscriber-${i}`, tally, bufferBytes }),
     );
     const publishing = await repeat(publishers, (i) => Publisher.connect(publication, `publisher-${i}`));
-    return new Session(publishing, subscribing, tally);
+    return new Session(publishing, subscribing, { tally, messagesEach: publication.lines ?? 1 });
   }
 
   /** Each publishes, waits for the acknowledgement, publishes again, for `ms`, at least once. */
   async publishInTurn(ms: number): Promise<SessionResult> {
-    return await this.#measure(async () => {
+    const histogram = new LatencyHistogram();
+    const result = await this.#measure(async () => {
       let published = 0;
       const endMs = performance.now() + ms;
+      const payload = Array(this.#messagesEach).fill(payloadAt(0)).join("\n");
       await Promise.all(this.#publishers.map(async (publisher) => {
-        const publish = publisher.encode(payloadAt(0));
-        do {
-          await publisher.send(publish);
-          await publisher.acknowledgement();
-          published++;
-        } while (performance.now() < endMs);
+        const publish = publisher.encode(payload);
+        let sentMs = performance.now();
+        await publisher.publishInTurn(publish, () => {
+          published += this.#messagesEach;
+          const nowMs = performance.now();
+          histogram.record(nowMs - sentMs);
+          sentMs = nowMs;
+          return nowMs < endMs;
+        });
       }));
       return published;
     });
+    const [p50, p99, max] = [0.5, 0.99, 1].map((share) => histogram.percentile(share)) as [number, number, number];
+    return { ...result, acknowledged: { p50, p99, max } };
   }
 
   /** Together they publish so many a second for `ms`, whether the ones before are acknowledged or not. */

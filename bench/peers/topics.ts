@@ -35,8 +35,8 @@ interface Round {
 
 /** Measures a server with one topic and one with many in alternation. */
 export async function measureTopics(plan: Plan): Promise<TopicsFigures[]> {
-  await using one = await startMsgbusd(...FLAGS);
-  await using many = await startMsgbusd(...FLAGS);
+  await using one = await startMsgbusd({ flags: FLAGS });
+  await using many = await startMsgbusd({ flags: FLAGS });
   await fill(many, plan.topics);
   const warmUpMs = Math.min(WARM_UP_MS, plan.roundMs);
   for (const server of [one, many]) await round(server, warmUpMs, plan);

@@ -38,7 +38,8 @@ import { wantedOf } from "./intake.ts";
 import { type Limits, limitsOf } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import { Overview } from "./overview.ts";
-import { assemble, type BusParts } from "./parts.ts";
+import { Others } from "./others.ts";
+import { assemble, type BusBeginning, type BusParts } from "./parts.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 
@@ -75,15 +76,37 @@ export class MessageBus implements AsyncDisposable {
   #closed = false;
 
   /**
-   * Makes an empty bus.
+   * Makes a bus with a store that is open at once, as memory is; {@linkcode MessageBus.open} works with all.
    *
-   * @throws {BusError} `bad_option` for a limit that is none.
+   * @throws {BusError} `bad_option` for a limit that is none; `not_synchronous` for a store that takes time to open, which
+   * is closed then.
    */
   constructor(options: BusOptions = {}) {
+    const beginning = (options as Opened)[BEGINNING];
     const { store = new MemoryStore(), observer = {}, clock = systemClock, ...given } = options;
     this.limits = limitsOf(given);
-    this.#parts = assemble({ limits: this.limits, store, observer, clock });
+    this.#parts = assemble({ limits: this.limits, store, observer, clock }, beginning ?? beginAtOnce(store));
     this.#overview = new Overview(this.#parts);
+  }
+
+  /**
+   * Opens a bus on what its store has kept: topics with their messages, ids and epochs, cursors, messages to be published
+   * later, and what repeats are known by are as they were. Leases have ended, and their messages are handed out again, or
+   * are dead letters after their last attempt; how often a message was handed out is kept. What became due meanwhile is
+   * published, in its order, with the time of now. What a group or a topic is forgotten for not being used begins anew.
+   *
+   * @throws {BusError} `bad_option` for a limit that is none, and what the store throws that can't be opened.
+   */
+  static async open(options: BusOptions = {}): Promise<MessageBus> {
+    const { store = new MemoryStore() } = options;
+    // Before the store is opened, which may be the only one who can.
+    const { store: _, observer: __, clock: ___, ...given } = options;
+    limitsOf(given);
+    const others = new Others();
+    const stored = await store.open(others);
+    return new MessageBus(
+      { ...options, store, [BEGINNING]: { stored, others } } as Opened,
+    );
   }
 
   /**
@@ -217,9 +240,13 @@ export class MessageBus implements AsyncDisposable {
 
   /**
    * Is done with leased messages: they are not handed out again in their groups. That of a lease that has ended counts,
-   * if the message was not handed out again. The group changes at once, in this call; the promise is for the store.
+   * if the message was not handed out again. The group changes at once, in this call; the promise is for the store. If
+   * that rejects, the group stays changed, and the store learns of it with the group's next change: only if the process
+   * ends before that, the message is handed out again. A store that says beforehand that it can't be changed, such as one
+   * whose disk is full, makes the call throw, and nothing is changed.
    *
-   * @throws {BusError} `bad_topic` or `not_nfc` for a wrong one in `of`, `already_closed`.
+   * @throws {BusError} `bad_topic` or `not_nfc` for a wrong one in `of`, `already_closed`; what the store says, such as
+   * `disk_full`.
    */
   ack(tokens: string | readonly string[], options: SettleOptions = {}): Promise<Settlement> {
     this.#assertOpen();
@@ -392,6 +419,19 @@ export class MessageBus implements AsyncDisposable {
       throw new BusError("not_synchronous", `Cannot ${method} at once: the store answers later`);
     }
   }
+}
+
+/** What a bus begins with, if its store is open; nobody else has the name of it. */
+const BEGINNING = Symbol("beginning");
+type Opened = BusOptions & { readonly [BEGINNING]?: BusBeginning };
+
+function beginAtOnce(store: Store): BusBeginning {
+  const others = new Others();
+  const stored = store.open(others);
+  if (!(stored instanceof Promise)) return { stored, others };
+  // Nobody is told what comes of it any more.
+  stored.catch(() => {}).then(() => store.close());
+  throw new BusError("not_synchronous", "Cannot make a bus at once: its store takes time to open, use MessageBus.open");
 }
 
 function listOf(tokens: string | readonly string[]): readonly string[] {

@@ -25,6 +25,8 @@ export interface DeadLettersParts {
   readonly intake: Intake;
   readonly topics: TopicTable;
   readonly retention: Retention;
+  /** Tells the store of what has changed in a group; settles when that has learnt of it. */
+  readonly tell: (group: Group) => void | Promise<void>;
   readonly pager: Pager;
 }
 
@@ -196,12 +198,15 @@ export class DeadLetters {
     if (topic.removal !== undefined) return retry();
     let answer: void | Promise<void>;
     try {
+      // Before that: what it says of the message must not come after this, which says that it is done. What it refuses it
+      // learns with the next change.
+      this.#parts.tell(group)?.catch(() => {});
       answer = this.#parts.intake.appendReserved(deadTopicOf(topic.info.name)!, {
         topicTtlMs: DEAD_TTL_MS,
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),
         attributes: withServerHeaders(message.attributes, storyOf(item, message)),
-        settles: { topic: topic.info, change: group.untold.only(item) },
+        settles: { topic: topic.info, change: group.untold.bury(item) },
       });
     } catch {
       return retry();

@@ -126,6 +126,18 @@ export class Dedupe {
     return { answer: known.answer as T, askedMs: known.idempotency.untilMs - this.#parts.windowMs };
   }
 
+  /** Takes note of a publish that somebody else was answered, or that was answered before the bus was opened. */
+  learn(topic: Topic, idempotency: Idempotency, answer: object): void {
+    const { key, untilMs } = idempotency;
+    if (!this.isOn || untilMs <= this.#parts.clock.now()) return;
+    const other = this.#find(topic, key);
+    // What was answered first counts. One that is on its way has been overtaken: it fails, or is the very same.
+    if (other !== undefined && other.settled === undefined) return;
+    const known: Known = { topic, idempotency, answer, settled: undefined, place: undefined };
+    this.#enter(known);
+    this.#remember(known);
+  }
+
   /** Forgets everything of a topic. */
   forget(topic: Topic): void {
     for (const known of this.#byTopic.get(topic)?.values() ?? []) {
@@ -188,16 +200,16 @@ export class Dedupe {
 
   /** Keeps what is known until it is forgotten, in favour of newer ones if there are too many. */
   #remember(known: Known): void {
-    // It may have been deleted while the store was asked.
-    if (known.topic.deleted) return;
-    const { untilMs } = known.idempotency;
+    const { topic, idempotency: { key, untilMs } } = known;
+    // It may have been deleted while the store was asked, and somebody else may have used the key.
+    if (topic.deleted || this.#byTopic.get(topic)?.get(key) !== known) return;
     known.place = this.#answered.add(known, untilMs);
     if (this.#answered.size > this.#maxKeys) {
       const oldest = this.#answered.peek()!;
       if (oldest.key > this.#parts.clock.now()) this.#forgotten++;
       this.#leave(oldest.value);
     }
-    if (this.#appointment.key === Infinity) this.#parts.schedule.move(this.#appointment, untilMs);
+    if (untilMs < this.#appointment.key) this.#parts.schedule.move(this.#appointment, untilMs);
   }
 
   #leave(known: Known): void {

@@ -19,7 +19,7 @@ import type { Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
 import type { Topic } from "./topic.ts";
-import { type TopicTable, whenSettled } from "./topic_table.ts";
+import { refusalOf, type TopicTable, unlessSuperseded, whenSettled } from "./topic_table.ts";
 
 /** What {@linkcode Delayed} works with. */
 export interface DelayedParts {
@@ -31,7 +31,7 @@ export interface DelayedParts {
   readonly retention: Retention;
   readonly dedupe: Dedupe;
   /** Appends a message that is due to its topic. See `Intake.appendDelayed`. */
-  readonly append: (topic: Topic, message: DelayedMessage, onRefused: () => void) => void | Promise<void>;
+  readonly append: (topic: Topic, message: DelayedMessage, onRefused: (error: unknown) => void) => void | Promise<void>;
 }
 
 /** The longest delay, in milliseconds: ten years. */
@@ -130,10 +130,46 @@ export class Delayed {
       const receipt = { topic: topic.info.name, token, dueMs, durability: store.durability };
       return kept === undefined ? receipt : kept.then(() => receipt);
     };
+    const again = () => this.schedule(name, given, wanted, assertOpen);
     if (key !== undefined && dedupe.isOn) {
-      return await dedupe.once({ key, fingerprint: fingerprintOf("schedule", [payload]) }, admit, keep);
+      const asked = { key, fingerprint: fingerprintOf("schedule", [payload]) };
+      return await unlessSuperseded(dedupe.once(asked, admit, keep), again);
     }
-    return await whenSettled(admit, keep);
+    return await unlessSuperseded(whenSettled(admit, keep), again);
+  }
+
+  /** Takes over the messages of a topic that the store has kept, in the order in which they were accepted. */
+  restore(topic: Topic, messages: readonly DelayedMessage[]): void {
+    const { retention } = this.#parts;
+    for (const message of messages) {
+      const { payload, ttlMs = topic.info.ttlMs, attributes } = message;
+      const bytes = retainedBytes(topic.info, { id: MAX_ID - 1, payload, ttlMs, attributes });
+      retention.hold(topic, bytes);
+      this.#accept(this.#agendaOf(topic), { message, bytes, order: this.#accepted++, work: undefined });
+    }
+  }
+
+  /** Publishes what was due before the bus was opened; of very much, a part now and the rest soon. */
+  begin(): void {
+    const { clock, schedule } = this.#parts;
+    const nowMs = clock.now();
+    for (const agenda of [...this.#byTopic.values()]) {
+      const nextMs = this.#tend(agenda, nowMs);
+      if (this.#byTopic.get(agenda.topic) === agenda) schedule.move(agenda.appointment!, nextMs);
+    }
+  }
+
+  /** Somebody else has published a message of a topic. */
+  published(topic: Topic, token: string): void {
+    const agenda = this.#byTopic.get(topic);
+    const entry = agenda?.entries.get(token);
+    if (agenda === undefined || entry === undefined) return;
+    // What is being done with it fails or is nothing any more, and gives its room back then.
+    if (entry.work === undefined) {
+      agenda.take(entry);
+      this.#parts.retention.release(topic, entry.bytes);
+    }
+    this.#remove(agenda, entry);
   }
 
   /** Keeps a message. Settles when the store has it. Refuses what publishing it now would refuse. */
@@ -153,13 +189,14 @@ export class Delayed {
     retention.hold(topic, bytes);
     topics.noteUse(topic);
     const refused = (error: unknown): never => {
+      const refusal = refusalOf(topic, error);
       agenda.accepting--;
       if (!topic.deleted) {
         retention.release(topic, bytes);
         this.#forgetIfDone(agenda);
         topics.forgetIfUnused(topic);
       }
-      throw error;
+      throw refusal;
     };
     const accepted = () => {
       agenda.accepting--;
@@ -167,10 +204,7 @@ export class Delayed {
       if (topic.deleted) return;
       topic.usedMs = clock.now();
       retention.fit(topic, topic.usedMs);
-      agenda.entries.set(message.token, entry);
-      this.#size++;
-      agenda.put(entry);
-      this.#comeBack(agenda);
+      this.#accept(agenda, entry);
       // What is due already needn't wait for the timer.
       this.publishDue(topic);
     };
@@ -182,6 +216,13 @@ export class Delayed {
     }
     if (answer === undefined) accepted();
     else return answer.then(accepted, refused);
+  }
+
+  #accept(agenda: Agenda, entry: Entry): void {
+    agenda.entries.set(entry.message.token, entry);
+    this.#size++;
+    agenda.put(entry);
+    this.#comeBack(agenda);
   }
 
   /** See `MessageBus.scheduled`. */
@@ -220,26 +261,31 @@ export class Delayed {
 
   async #cancel(agenda: Agenda, entry: Entry): Promise<boolean> {
     const { topic } = agenda;
+    const { retention, store } = this.#parts;
+    const answer = store.cancel(topic.info, entry.message.token);
     // At once: nobody publishes it meanwhile.
     agenda.take(entry);
-    const answer = this.#parts.store.cancel(topic.info, entry.message.token);
     if (answer !== undefined) {
       entry.work = Promise.allSettled([answer]);
       try {
         await answer;
       } catch (error) {
         entry.work = undefined;
-        if (!topic.deleted) {
-          agenda.put(entry, true);
-          this.#comeBack(agenda);
+        if (isUnknown(error)) this.#remove(agenda, entry);
+        if (!isThere(agenda, entry)) {
+          if (!topic.deleted) retention.release(topic, entry.bytes);
+          return false;
         }
+        agenda.put(entry, true);
+        this.#comeBack(agenda);
         throw error;
       }
     }
     if (topic.deleted) return true;
-    this.#parts.retention.release(topic, entry.bytes);
+    retention.release(topic, entry.bytes);
+    const wasThere = isThere(agenda, entry);
     this.#remove(agenda, entry);
-    return true;
+    return wasThere;
   }
 
   /**
@@ -307,12 +353,14 @@ export class Delayed {
     const surplus = entry.bytes - retainedBytes(topic.info, { id: topic.nextId, payload, ttlMs, attributes });
     agenda.take(entry);
     retention.release(topic, entry.bytes);
-    const postponed = (error: unknown) => observer.postponed?.(topic.info.name, error);
+    const postponed = (error: unknown) => {
+      if (isThere(agenda, entry)) observer.postponed?.(topic.info.name, error);
+    };
     let answer: void | Promise<void>;
     try {
-      answer = append(topic, entry.message, () => this.#postpone(agenda, entry, surplus));
+      answer = append(topic, entry.message, (error) => this.#postpone(agenda, entry, { surplus, error }));
     } catch (error) {
-      this.#postpone(agenda, entry, 0);
+      this.#postpone(agenda, entry, { surplus: 0, error });
       return postponed(error);
     }
     if (answer === undefined) return this.#remove(agenda, entry);
@@ -324,11 +372,15 @@ export class Delayed {
     }, postponed);
   }
 
-  #postpone(agenda: Agenda, entry: Entry, surplus: number): void {
+  #postpone(agenda: Agenda, entry: Entry, { surplus, error }: { surplus: number; error: unknown }): void {
     const { topic } = agenda;
     const { retention, clock } = this.#parts;
     entry.work = undefined;
-    if (topic.deleted) return;
+    if (isUnknown(error)) this.#remove(agenda, entry);
+    if (!isThere(agenda, entry)) {
+      if (!topic.deleted) retention.release(topic, surplus, 0);
+      return;
+    }
     const nowMs = clock.now();
     retention.hold(topic, entry.bytes - surplus);
     retention.fit(topic, nowMs);
@@ -352,7 +404,7 @@ export class Delayed {
   }
 
   #remove(agenda: Agenda, entry: Entry): void {
-    if (agenda.topic.deleted) return;
+    if (!isThere(agenda, entry)) return;
     agenda.entries.delete(entry.message.token);
     this.#size--;
     agenda.topic.usedMs = this.#parts.clock.now();
@@ -364,6 +416,16 @@ export class Delayed {
     this.#byTopic.delete(agenda.topic);
     this.#parts.schedule.remove(agenda.appointment!);
   }
+}
+
+/** Whether nobody else has published a message, or deleted its topic. */
+function isThere({ topic, entries }: Agenda, entry: Entry): boolean {
+  return !topic.deleted && entries.get(entry.message.token) === entry;
+}
+
+/** Whether the store doesn't know of a message any more: somebody else has published it, or has taken it back. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof BusError && error.code === "no_scheduled";
 }
 
 function appendOf({ topic, payload, ttlMs, attributes }: DelayedMessage) {

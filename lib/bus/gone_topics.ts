@@ -10,9 +10,19 @@ import { PatternTree } from "./pattern_tree.ts";
 /** How many names are remembered. */
 export const MAX_GONE_TOPICS = 4096;
 
+/** What is remembered of topics that were gone before. */
+export interface GoneBefore {
+  /** When the bus, or the store that it was opened with, began, in milliseconds since the Unix epoch. */
+  readonly startedMs: number;
+  /** The topics, the one that went last at the end, and when the newest message of each was created. */
+  readonly gone: readonly { readonly name: string; readonly newestMs: number }[];
+  /** See {@linkcode GoneTopics.knownFromMs}. */
+  readonly goneFromMs: number;
+}
+
 /** Remembers when the newest message of each topic was created that was deleted, or forgotten because it was idle. */
 export class GoneTopics {
-  /** When the bus began, in milliseconds since the Unix epoch. */
+  /** See {@linkcode GoneBefore.startedMs}. */
   readonly startedMs: number;
   readonly #max: number;
   /** By name, the one that went last at the end. A topic of that name may have been made since. */
@@ -23,6 +33,12 @@ export class GoneTopics {
   constructor(startedMs: number, max: number = MAX_GONE_TOPICS) {
     this.startedMs = this.#knownFromMs = startedMs;
     this.#max = max;
+  }
+
+  /** Takes over what was remembered before; only once, in the beginning. */
+  restore({ gone, goneFromMs }: Omit<GoneBefore, "startedMs">): void {
+    this.#knownFromMs = Math.max(this.startedMs, goneFromMs);
+    for (const { name, newestMs } of gone) this.note(name, newestMs);
   }
 
   /**

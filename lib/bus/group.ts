@@ -12,6 +12,7 @@ import { Heap } from "./heap.ts";
 import { Item, type Lease, LEASE_EXPIRED, type NackRequest } from "./item.ts";
 import { HeldKeys } from "./keys.ts";
 import { MissedGaps } from "./missed.ts";
+import type { StoredGroup } from "./store.ts";
 import type { Topic } from "./topic.ts";
 
 /** The name of the group that is always there: the queue. */
@@ -19,7 +20,8 @@ export const QUEUE = "";
 
 /**
  * The state of one group, changed in one go, never with an `await` in the middle. Messages below {@linkcode Group.next}
- * are done unless they are an {@linkcode Item}; items are made in the order of their ids.
+ * are done unless they are an {@linkcode Item}; items are made in the order of their ids, but for those that come back
+ * because the store has refused what took them.
  */
 export class Group {
   /** Its topic. */
@@ -55,15 +57,14 @@ export class Group {
   readonly #keys = new HeldKeys();
 
   /** Makes a group of `topic`. */
-  constructor(topic: Topic, name: string, host: GroupHost, { next, usedMs, maxAttempts }: GroupInit) {
+  constructor(topic: Topic, name: string, host: GroupHost, { next, usedMs, maxAttempts, isNew }: GroupInit) {
     this.topic = topic;
     this.name = name;
     this.#host = host;
     this.#next = this.#floor = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
-    // That there is a group is something to tell, but the queue is always there.
-    this.untold = new UntoldChange(this, { isNew: name !== QUEUE });
+    this.untold = new UntoldChange(this, { isNew });
   }
 
   /** The id of the next message that is new to it; what that points at may have been dropped. */
@@ -83,7 +84,7 @@ export class Group {
     return this.#floor;
   }
 
-  /** The messages it is not done with, by id and in that order. */
+  /** The messages it is not done with, by id. */
   get items(): ReadonlyMap<number, Item> {
     return this.#items;
   }
@@ -106,6 +107,33 @@ export class Group {
   /** How many messages could be handed out now, if none of them had to wait for its key. */
   get offered(): number {
     return this.#ready.size + this.ahead;
+  }
+
+  /**
+   * Takes over what the store has kept of it; only once, in the beginning. Leases have ended: their messages are handed
+   * out again, or become dead letters after their last attempt. What is not retained any more is lost.
+   */
+  restore({ unacked, counts }: StoredGroup, nowMs: number): void {
+    this.acked = counts.acked;
+    this.dead = counts.dead;
+    this.lost = counts.lost;
+    for (const { id, key, attempt, reason = LEASE_EXPIRED, notBeforeMs = -Infinity } of unacked) {
+      const item = new Item(this, { id, key });
+      if (!this.topic.log.has(id)) {
+        this.lost++;
+        this.untold.finish(item);
+        continue;
+      }
+      item.attempt = attempt;
+      item.reason = reason;
+      this.#enter(item);
+      const isBlocked = key !== undefined && this.#keys.has(key);
+      if (!isBlocked) this.#keys.hold(item);
+      if (this.#isSpent(item)) this.#bury(item);
+      else if (isBlocked) this.#keys.block(item);
+      else if (notBeforeMs > nowMs) this.#wait(item, "waiting", notBeforeMs);
+      else this.#makeReady(item);
+    }
   }
 
   /** Moves over messages that are gone, and takes note of the gap. */
@@ -149,6 +177,52 @@ export class Group {
     return this.#lease(item, next, lease);
   }
 
+  /**
+   * Takes back messages as {@linkcode Group.take} gave them, because nobody gets them: the store has refused that. Leases
+   * end and don't count, and what was taken for good is handed out again, both before anything new. What has become of a
+   * message since then stays.
+   */
+  putBack(messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (message.lease === undefined) this.#putBackTaken(message);
+      else this.#putBackLeased(message, message.lease);
+    }
+  }
+
+  #putBackTaken(message: Message): void {
+    this.acked--;
+    this.untold.move();
+    if (!this.topic.log.has(message.id)) {
+      this.lost++;
+      return;
+    }
+    const item = new Item(this, message);
+    item.attempt = (message.attempt ?? 1) - 1;
+    this.#enter(item);
+    this.untold.undo(item);
+    const holder = item.key === undefined ? undefined : this.#keys.holderOf(item.key);
+    if (holder === undefined) {
+      this.#keys.hold(item);
+      return this.#makeReady(item);
+    }
+    // Another one of its key was taken meanwhile. Unless that is out, it has to wait again.
+    this.#keys.block(item);
+    if (holder.state !== "ready") return;
+    this.#leave(holder);
+    this.#makeReady(holder);
+  }
+
+  #putBackLeased({ id }: Message, lease: string): void {
+    const item = this.#items.get(id);
+    if (item?.token !== lease) return;
+    item.attempt--;
+    if (item.lost) return this.#remove(item);
+    this.#leave(item);
+    this.#revoke(item);
+    this.#makeReady(item);
+    this.untold.keep(item);
+  }
+
   /** Ends leases and delays that are over. */
   settle(nowMs: number): void {
     for (let first = this.#due.peek(); first !== undefined && first.key <= nowMs; first = this.#due.peek()) {
@@ -176,8 +250,7 @@ export class Group {
     if (counts && this.#isSpent(item)) this.#bury(item);
     else if (dueMs > nowMs) this.#wait(item, "waiting", dueMs);
     else this.#makeReady(item);
-    // That of a dead letter is noted with it.
-    if (item.state !== "dying") this.untold.keep(item);
+    this.untold.keep(item);
   }
 
   /** Makes a lease end later, or earlier. */
@@ -202,14 +275,17 @@ export class Group {
     if (hasEnded) this.#remove(item);
   }
 
-  /** Is done with a message that has become a dead letter. */
+  /** Is done with a message that has become a dead letter. Does nothing if it is done with it already. */
   finish(item: Item): void {
+    if (this.#items.get(item.id) !== item) return;
     this.dead++;
     this.#remove(item);
   }
 
-  /** Tries later to make a dead letter of a message, if it is retained still. */
+  /** Tries later to make a dead letter of a message, if it is retained still and the group is not done with it. */
   retry(item: Item, dueMs: number): void {
+    if (this.#items.get(item.id) !== item) return;
+    this.untold.spare(item);
     if (this.topic.log.has(item.id)) return this.#wait(item, "waiting", dueMs);
     this.lost++;
     this.#remove(item);
@@ -252,13 +328,15 @@ export class Group {
 
   #add(message: Message): Item {
     const item = new Item(this, message);
-    if (this.#items.size === 0) {
-      this.#floor = item.id;
-      this.topic.holding.add(this);
-    }
-    this.#items.set(item.id, item);
+    this.#enter(item);
     this.#moveTo(message.seq);
     return item;
+  }
+
+  #enter(item: Item): void {
+    this.#floor = this.#items.size === 0 ? item.id : Math.min(this.#floor, item.id);
+    this.topic.holding.add(this);
+    this.#items.set(item.id, item);
   }
 
   #takeAgain(item: Item, lease: Lease | undefined): Message {
@@ -294,9 +372,12 @@ export class Group {
     this.#host.watch(this);
   }
 
+  /** Lets an item that is in no place be handed out again, or, if there is one, the one of its key that comes before it. */
   #makeReady(item: Item): void {
-    item.state = "ready";
-    item.place = this.#ready.add(item, item.id);
+    item.state = "blocked";
+    const first = this.#keys.yield(item);
+    first.state = "ready";
+    first.place = this.#ready.add(first, first.id);
     this.#host.wake(this);
   }
 

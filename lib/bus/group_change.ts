@@ -19,6 +19,8 @@ export class UntoldChange {
   #toldNext: number;
   #unacked: UnackedMessage[] | undefined;
   #done: number[] | undefined;
+  /** The ids of those of which the store was told, with their dead letters, that they are done; it hasn't answered. */
+  readonly #dying = new Set<number>();
 
   /** Begins with a group of which the store knows, or which is new. */
   constructor(group: Group, { isNew }: { readonly isNew: boolean }) {
@@ -48,12 +50,26 @@ export class UntoldChange {
   /** It is done with a message. */
   finish({ id }: Item): void {
     this.#moved = true;
+    this.#dying.delete(id);
     (this.#done ??= []).push(id);
   }
 
-  /** That it is done with one message, and nothing else that has changed. */
-  only({ id }: Item): GroupChange {
+  /** It was done with a message, which the store was not told or has refused, and is not. */
+  undo(item: Item): void {
+    this.#toldNext = Math.min(this.#toldNext, item.id);
+    this.#done = this.#done?.filter((id) => id !== item.id);
+    this.keep(item);
+  }
+
+  /** That it is done with one message, which becomes a dead letter, and nothing else that was not told. */
+  bury({ id }: Item): GroupChange {
+    this.#dying.add(id);
     return { group: this.#group.name, next: this.#toldNext, unacked: NOTHING, done: [id], counts: this.#counts };
+  }
+
+  /** The store has refused the dead letter of a message. */
+  spare(item: Item): void {
+    if (this.#dying.delete(item.id)) this.keep(item);
   }
 
   /** What there is; it counts as told from then on. `undefined` if there is nothing. */
@@ -78,15 +94,17 @@ export class UntoldChange {
     this.#moved = true;
     for (const { id } of unacked) {
       const item = this.#group.items.get(id);
-      if (item === undefined) continue;
+      // Of one that is about to be done nothing must be told after that.
+      if (item === undefined || this.#dying.has(id)) continue;
       this.#toldNext = Math.min(this.#toldNext, id);
       this.keep(item);
     }
     (this.#done ??= []).push(...done);
   }
 
+  /** Dead letters that the store hasn't answered for count: what it is told later must not take them back. */
   get #counts(): GroupCounts {
     const { acked, dead, lost } = this.#group;
-    return { acked, dead, lost };
+    return { acked, dead: dead + this.#dying.size, lost };
   }
 }

@@ -34,4 +34,6 @@ export interface GroupInit {
   readonly usedMs: number;
   /** See {@linkcode Group.maxAttempts}. */
   readonly maxAttempts: number;
+  /** Whether the store doesn't know of it and is to be told. */
+  readonly isNew: boolean;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Message } from "../message.ts";
 import type { GroupStats } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { DeadLetters } from "./dead_letters.ts";
@@ -43,18 +44,39 @@ export class GroupKeeper {
 
   /** Sees to what follows from a change of a group; settles when the store has learnt of that. */
   note(group: Group): void | Promise<void> {
-    const { deadLetters, retention, store } = this.#parts;
+    const { deadLetters, retention } = this.#parts;
+    const told = this.tell(group);
     deadLetters.flush();
     retention.noteMoved(group.topic);
-    const { topic } = group;
+    return told;
+  }
+
+  /** Tells the store of what has changed in a group; settles when it has learnt of that. */
+  tell(group: Group): void | Promise<void> {
+    const { topic, untold } = group;
     // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
     if (topic.removal !== undefined || topic.deleted) return undefined;
-    const change = group.untold.take();
+    const change = untold.take();
+    if (change === undefined) return undefined;
     // Without what it has refused it would take a leased message for one that the group is done with.
-    return change === undefined ? undefined : store.note(topic.info, change)?.catch((error) => {
-      group.untold.takeBack(change);
+    const refused = (error: unknown): never => {
+      untold.takeBack(change);
       throw error;
-    });
+    };
+    let answer: void | Promise<void>;
+    try {
+      answer = this.#parts.store.note(topic.info, change);
+    } catch (error) {
+      return refused(error);
+    }
+    return answer?.catch(refused);
+  }
+
+  /** Gives back to a group what it has handed out and nobody gets. */
+  putBack(group: Group, messages: readonly Message[]): void {
+    if (group.topic.deleted || group.topic.groups.get(group.name) !== group) return;
+    group.putBack(messages);
+    this.#parts.retention.noteMoved(group.topic);
   }
 
   /** See `MessageBus.groups`. */
@@ -64,16 +86,17 @@ export class GroupKeeper {
     const found = topic === undefined ? [...topics.all()] : [topics.find(topic)];
     return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
       this.settle(group, nowMs);
-      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0;
+      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0 || group.items.size > 0;
     }).map((group) => groups.statsOf(group, nowMs));
   }
 
   /** See `MessageBus.deleteGroup`. */
   async delete(topic: string, name: string): Promise<boolean> {
     assertGroupName(name);
-    const { topics, groups, queues } = this.#parts;
+    const { store, topics, groups, queues } = this.#parts;
     const group = topics.find(topic)?.groups.get(name);
     if (group === undefined) return false;
+    if (store.refusal !== undefined) throw store.refusal;
     const forgotten = groups.delete(group);
     // Who waits for it makes it anew, now: not after the next message, which would not be new to it then.
     queues.wake(group);

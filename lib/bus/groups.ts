@@ -18,6 +18,7 @@ import type { Limits } from "./limits.ts";
 import type { Appointment, Schedule } from "./schedule.ts";
 import { assertSince, startOf } from "./start.ts";
 import type { GoneTopics } from "./gone_topics.ts";
+import type { StoredGroup } from "./store.ts";
 import type { Topic } from "./topic.ts";
 
 /** What {@linkcode Groups} work with. */
@@ -59,11 +60,18 @@ export class Groups {
   /** Gives a new topic its queue, and the groups that have waited for it. */
   open(topic: Topic): void {
     const nowMs = this.#parts.clock.now();
-    this.#make(topic, QUEUE, 0);
+    this.#make(topic, QUEUE, { next: 0 });
     for (const [name, usedMs] of this.#pending.get(topic.info.name) ?? []) {
-      if (this.#isWanted(topic.info.name, name, { usedMs, nowMs })) this.#make(topic, name, 0);
+      if (this.#isWanted(topic.info.name, name, { usedMs, nowMs })) this.#make(topic, name, { next: 0 });
     }
     this.#pending.delete(topic.info.name);
+  }
+
+  /** Gives a topic that the store has kept its queue, and the groups it had. */
+  restore(topic: Topic, stored: readonly StoredGroup[]): void {
+    const nowMs = this.#parts.clock.now();
+    if (!stored.some(({ name }) => name === QUEUE)) this.#make(topic, QUEUE, { next: 0 });
+    for (const kept of stored) this.#make(topic, kept.name, { next: kept.next, isNew: false }).restore(kept, nowMs);
   }
 
   /** Ends the groups of a topic that is gone. */
@@ -126,7 +134,7 @@ export class Groups {
     assertSince(from);
     this.#assertRoom(topic.info.name, topic.groups.size - 1);
     const { next, gap } = startOf(topic, from, gone);
-    const made = this.#make(topic, name, next);
+    const made = this.#make(topic, name, { next });
     if (gap !== undefined) made.missed.add(gap);
     this.#parts.onMoved(topic);
     return made;
@@ -195,11 +203,17 @@ export class Groups {
     };
   }
 
-  #make(topic: Topic, name: string, next: number): Group {
+  /** Makes a group. The queue is always there, and so nothing to tell the store of. */
+  #make(topic: Topic, name: string, { next, isNew = name !== QUEUE }: { next: number; isNew?: boolean }): Group {
     const { clock, host, limits: { maxAttempts, groupIdleMs } } = this.#parts;
     const usedMs = clock.now();
     const isEndless = maxAttempts === 0 || deadTopicOf(topic.info.name) === undefined;
-    const group = new Group(topic, name, host, { next, usedMs, maxAttempts: isEndless ? Infinity : maxAttempts });
+    const group = new Group(topic, name, host, {
+      next,
+      usedMs,
+      maxAttempts: isEndless ? Infinity : maxAttempts,
+      isNew,
+    });
     topic.groups.set(name, group);
     // The queue is never idle.
     if (name !== QUEUE) this.#appoint(group, usedMs + groupIdleMs);

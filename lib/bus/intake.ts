@@ -6,7 +6,7 @@
 
 import { assertKey, attributesOf, withoutServerHeaders } from "../attributes.ts";
 import { BusError, quote } from "../errors.ts";
-import { type Attributes, formatCursor, Message, type Position } from "../message.ts";
+import { type Attributes, formatCursor, Message, type Position, type TopicInfo } from "../message.ts";
 import { parseDuration } from "../wire/duration.ts";
 import { NO_OPTIONS, type PublishOptions, type Receipt } from "./answers.ts";
 import type { Clock } from "./clock.ts";
@@ -19,7 +19,7 @@ import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Append, DelayedMessage, Idempotency, Store } from "./store.ts";
 import type { Topic } from "./topic.ts";
-import { type TopicTable, whenSettled } from "./topic_table.ts";
+import { refusalOf, type TopicTable, unlessSuperseded, whenSettled } from "./topic_table.ts";
 
 /** What an {@linkcode Intake} works with. */
 export interface IntakeParts {
@@ -33,6 +33,10 @@ export interface IntakeParts {
   readonly dedupe: Dedupe;
   /** Whether a pull of the topic of this name waits. */
   readonly isAwaited: (name: string) => boolean;
+  /** No message was created after this, in milliseconds since the Unix epoch. */
+  readonly newestMs: number;
+  /** Told of what somebody else has appended. */
+  readonly onForeign: (topic: Topic, append: Append) => void;
   /** Publishes what is due in a topic: it comes before what is accepted from now on. */
   readonly publishDue: (topic: Topic) => void;
 }
@@ -56,12 +60,14 @@ export class Intake {
   #acceptedMs: number;
   /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
   readonly #pending = new Set<Append>();
+  /** What others have appended behind something that the store has taken, but the bus was not answered yet. */
+  readonly #early = new Map<Topic, Append[]>();
   #published = 0;
 
   /** Makes one that has published nothing. */
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    this.#acceptedMs = parts.clock.now();
+    this.#acceptedMs = Math.max(parts.clock.now(), parts.newestMs);
   }
 
   /** How many messages were published. */
@@ -121,14 +127,15 @@ export class Intake {
       assertOpen();
       return this.#parts.topics.admit(name);
     };
+    const again = () => this.publish(name, payloads, wanted, assertOpen);
     if (wanted.idempotencyKey !== undefined && this.#parts.dedupe.isOn) {
       const bytes = payloads.map(bytesOf);
       const asked = { key: wanted.idempotencyKey, fingerprint: fingerprintOf(PUBLISH, bytes) };
       const act = (topic: Topic, idempotency: Idempotency) => this.#publishNow(topic, bytes, wanted, idempotency);
-      return await this.#parts.dedupe.once(asked, admit, act);
+      return await unlessSuperseded(this.#parts.dedupe.once(asked, admit, act), again);
     }
     // Not awaited if there is nothing to wait for: that shows in the number of publishes a second.
-    return whenSettled(admit, (topic) => this.#publishNow(topic, payloads, wanted));
+    return unlessSuperseded(whenSettled(admit, (topic) => this.#publishNow(topic, payloads, wanted)), again);
   }
 
   #publishNow(
@@ -149,21 +156,15 @@ export class Intake {
   }
 
   #receiptOf(topic: Topic, id: number, count: number): Receipt {
-    return {
-      topic: topic.info.name,
-      id,
-      count,
-      cursor: formatCursor(id + count, topic.info.epoch),
-      durability: this.#parts.store.durability,
-      subscribers: this.#parts.fanout.countOf(topic),
-    };
+    const { store: { durability }, fanout } = this.#parts;
+    return receiptOf(topic.info, { id, count, durability, subscribers: fanout.countOf(topic) });
   }
 
   /**
    * Appends a message whose time has come; settles when that is done. If the store refuses it later, `onRefused` is called
    * in the step in which it stops being on its way: nobody else gets its room.
    */
-  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: () => void): void | Promise<void> {
+  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: (error: unknown) => void): void | Promise<void> {
     const { token, payload, ttlMs, attributes } = message;
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, ttlMs, attributes }), scheduled: token };
     return this.#append(topic, append, onRefused);
@@ -194,7 +195,7 @@ export class Intake {
     return this.#append(topic, append);
   }
 
-  #append(topic: Topic, append: Append, onRefused?: () => void): void | Promise<void> {
+  #append(topic: Topic, append: Append, onRefused?: (error: unknown) => void): void | Promise<void> {
     const answer = this.#ask(topic, append);
     if (typeof answer === "number") this.#apply(topic, append, answer);
     else return this.#applyLater(topic, append, answer, onRefused).then(() => {});
@@ -241,22 +242,27 @@ export class Intake {
     topic: Topic,
     append: Append,
     answer: Promise<number>,
-    onRefused?: () => void,
+    onRefused?: (error: unknown) => void,
   ): Promise<number> {
     const release = this.#parts.retention.reserve(topic, append);
     this.#pending.add(append);
-    let firstId: number | undefined;
-    try {
-      firstId = await answer;
-    } finally {
+    const end = () => {
       release();
       this.#pending.delete(append);
-      if (firstId === undefined) {
-        onRefused?.();
-        this.#parts.topics.forgetIfUnused(topic);
-      }
+    };
+    let firstId: number;
+    try {
+      firstId = await answer;
+    } catch (error) {
+      const refusal = refusalOf(topic, error);
+      end();
+      onRefused?.(error);
+      this.#parts.topics.forgetIfUnused(topic);
+      throw refusal;
     }
+    end();
     this.#apply(topic, append, firstId);
+    if (this.#early.size > 0) this.#catchUp(topic);
     return firstId;
   }
 
@@ -268,7 +274,9 @@ export class Intake {
     if (firstId !== log.next) {
       throw new BusError("internal", `The store assigned id ${firstId} instead of ${log.next} in ${quote(info.name)}`);
     }
-    const { createdMs, ttlMs, attributes } = append;
+    const { ttlMs, attributes } = append;
+    // Whoever has appended before may have a clock that is ahead.
+    const createdMs = Math.max(append.createdMs, topic.newestMs);
     if (firstId === 0) fanout.introduce(topic);
     let message: Message | undefined;
     for (const payload of append.payloads) {
@@ -283,6 +291,48 @@ export class Intake {
     }
     return message;
   }
+
+  /**
+   * Applies what somebody else has appended to the store, in the order of the ids. Nothing refuses it: it is there.
+   *
+   * @throws {BusError} `internal` if something before it is missing.
+   */
+  accept(append: Append): void {
+    const topic = this.#parts.topics.adopt(append.topic);
+    const isEarly = append.expectedId > topic.log.next && topic.pendingMessages > 0;
+    if (!isEarly) return this.#accept(topic, append);
+    const early = this.#early.get(topic);
+    if (early === undefined) this.#early.set(topic, [append]);
+    else early.push(append);
+  }
+
+  #accept(topic: Topic, append: Append): void {
+    const { retention, clock, onForeign } = this.#parts;
+    this.#acceptedMs = Math.max(this.#acceptedMs, append.createdMs);
+    retention.expire(topic, clock.now());
+    if (append.payloads.length > 0) this.#apply(topic, append, append.expectedId);
+    onForeign(topic, append);
+  }
+
+  /** Applies what others have appended directly behind what was applied. */
+  #catchUp(topic: Topic): void {
+    const early = this.#early.get(topic) ?? [];
+    while (early[0]?.expectedId === topic.log.next) this.#accept(topic, early.shift()!);
+    if (early.length === 0) this.#early.delete(topic);
+  }
+
+  /** Forgets what is on its way to a topic. */
+  forget(topic: Topic): void {
+    this.#early.delete(topic);
+  }
+}
+
+/** The answer to a publish. */
+export function receiptOf(
+  { name, epoch }: TopicInfo,
+  { id, count, durability, subscribers }: Pick<Receipt, "id" | "count" | "durability" | "subscribers">,
+): Receipt {
+  return { topic: name, id, count, cursor: formatCursor(id + count, epoch), durability, subscribers };
 }
 
 /** What a publish asks for, checked. */

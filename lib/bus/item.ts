@@ -44,12 +44,12 @@ export class Item {
   /** Whether the message has left the log; then it is only here until its lease ends. */
   lost = false;
   /** Why it is to be a dead letter, once it is. */
-  reason = "";
+  reason: string = LEASE_EXPIRED;
   /** Its place among what is due, what is ready, or what waits for its key. */
   place: HeapEntry<Item> | undefined;
 
   /** Makes one that is in no place yet. */
-  constructor(group: Group, { id, key }: Message) {
+  constructor(group: Group, { id, key }: Pick<Message, "id"> & { readonly key?: string | undefined }) {
     this.group = group;
     this.id = id;
     this.key = key;

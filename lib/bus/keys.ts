@@ -40,6 +40,25 @@ export class HeldKeys {
     item.place = undefined;
   }
 
+  /**
+   * Lets the one of the lowest id have the key of an item that isn't handed out: others have come after it was taken, and
+   * went back before it. Returns the one that has it now; the item waits for that then, unless it is that.
+   */
+  yield(item: Item): Item {
+    const held = item.key === undefined ? undefined : this.#held.get(item.key);
+    const first = held?.blocked?.peek()?.value;
+    if (held?.holder !== item || first === undefined || first.id > item.id) return item;
+    this.unblock(first);
+    held.holder = first;
+    this.block(item);
+    return first;
+  }
+
+  /** Which item has a key. */
+  holderOf(key: string): Item | undefined {
+    return this.#held.get(key)?.holder;
+  }
+
   /** Takes the key of an item away, if it has it; returns the item that has waited longest, and has it now. */
   release(item: Item): Item | undefined {
     if (item.key === undefined) return undefined;

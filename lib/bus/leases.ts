@@ -22,6 +22,8 @@ import { Tokens } from "./tokens.ts";
 /** What {@linkcode Leases} work with. */
 export interface LeasesParts {
   readonly clock: Clock;
+  /** Why the store can't be told of a change now, if it can't. */
+  readonly refusal: () => BusError | undefined;
   /** Ends what is over in a group, before it is changed. */
   readonly settle: (group: Group, nowMs: number) => void;
   /** Told of each group that was changed, once; settles when the store has learnt of that. */
@@ -107,6 +109,9 @@ export class Leases {
     of: GroupName | undefined,
     change: (item: Item, nowMs: number) => void,
   ): Promise<Settlement> {
+    const refusal = this.#parts.refusal();
+    // Before anything has changed, which can't be taken back.
+    if (refusal !== undefined && tokens.some((token) => this.#items.has(token))) throw refusal;
     const isMeant = of === undefined ? () => true : membership(of);
     const nowMs = this.#parts.clock.now();
     const done: string[] = [];
@@ -132,8 +137,17 @@ export class Leases {
       }
     }
     const settlement = { done, unknown };
-    const noted = [...groups].map((group) => this.#parts.note(group)).filter((answer) => answer !== undefined);
+    const noted = [...groups].map((group) => this.#note(group)).filter((answer) => answer !== undefined);
     return noted.length === 0 ? Promise.resolve(settlement) : Promise.all(noted).then(() => settlement);
+  }
+
+  /** The groups have changed: whatever the store says of one of them at once, it is told of the others, too. */
+  #note(group: Group): void | Promise<void> {
+    try {
+      return this.#parts.note(group);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 }
 

@@ -25,6 +25,11 @@ export class MissedGaps {
     else this.#gaps[this.#gaps.length - 1] = { ...gap, from: last.from, reason: worse(last.reason, gap.reason) };
   }
 
+  /** Takes back what {@linkcode MissedGaps.tell} gave last: nobody was told. */
+  untell(gap: Gap): void {
+    this.#gaps.unshift(gap);
+  }
+
   /** The oldest, which is told with that; `undefined` if there is none. */
   tell(): Gap | undefined {
     return this.#gaps.length === 0 ? undefined : this.#gaps.shift();

@@ -17,12 +17,14 @@ import { Intake } from "./intake.ts";
 import { Leases } from "./leases.ts";
 import type { Limits } from "./limits.ts";
 import type { Observer } from "./observer.ts";
+import type { Others } from "./others.ts";
 import { Pager } from "./pager.ts";
 import { Queues } from "./queues.ts";
 import { Requests } from "./requests.ts";
 import { Retention } from "./retention.ts";
 import { Schedule } from "./schedule.ts";
-import type { Store } from "./store.ts";
+import { newestMsOf, restore } from "./restore.ts";
+import type { Store, Stored } from "./store.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./topic.ts";
 import { TopicTable } from "./topic_table.ts";
@@ -56,14 +58,24 @@ export interface BusParts extends BusSetup {
   readonly subscriptions: Subscriptions;
 }
 
-/** Makes the parts of an empty bus. Those that need each other are told by functions, which nothing calls before all are there. */
-export function assemble(setup: BusSetup): BusParts {
+/** What a bus begins with. */
+export interface BusBeginning {
+  /** What the store has kept. */
+  readonly stored: Stored;
+  /** Who the store tells of what others do. */
+  readonly others: Others;
+}
+
+/** Makes the parts of a bus. Those that need each other are told by functions, which nothing calls before all are there. */
+export function assemble(setup: BusSetup, { stored, others }: BusBeginning): BusParts {
   const { limits, store, observer, clock } = setup;
-  const startedMs = clock.now();
+  const startedMs = Math.min(stored.startedMs, clock.now());
+  const goneFromMs = Math.min(stored.goneFromMs, clock.now());
   const schedule = new Schedule(clock);
   const settle = (group: Group, nowMs: number) => keeper.settle(group, nowMs);
   const note = (group: Group) => keeper.note(group);
-  const leases = new Leases({ clock, settle, note });
+  const refusal = () => store.refusal;
+  const leases = new Leases({ clock, refusal, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
   const untold = new UntoldDrops({ clock, schedule, store });
   const pager = new Pager({
@@ -109,11 +121,24 @@ export function assemble(setup: BusSetup): BusParts {
     onForgotten: (topic) => {
       delayed.forget(topic);
       dedupe.forget(topic);
+      intake.forget(topic);
     },
     onDeleted: (topic) => subscriptions.forget(topic),
-    startedMs,
+    goneBefore: { startedMs, gone: stored.gone, goneFromMs },
+    lastCreatedMs: stored.lastCreatedMs,
   });
-  const queues: Queues = new Queues({ clock, observer, topics, groups, retention, pager, settle, note });
+  const queues: Queues = new Queues({
+    clock,
+    observer,
+    topics,
+    groups,
+    retention,
+    pager,
+    refusal,
+    settle,
+    note,
+    putBack: (group, messages) => keeper.putBack(group, messages),
+  });
   const browsing = new Browsing({ clock, observer, topics, retention, pager });
   const isAwaited = (name: string) => queues.isAwaited(name) || browsing.isAwaited(name);
   const dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
@@ -137,14 +162,17 @@ export function assemble(setup: BusSetup): BusParts {
     fanout,
     dedupe,
     isAwaited,
+    newestMs: newestMsOf(stored),
+    onForeign: (topic, append) => others.follow(topic, append),
     publishDue: (topic) => delayed.publishDue(topic),
   });
   const requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
-  const deadLetters = new DeadLetters({ clock, intake, topics, retention, pager });
+  const tell = (group: Group): void | Promise<void> => keeper.tell(group);
+  const deadLetters = new DeadLetters({ clock, intake, topics, retention, pager, tell });
   const keeper = new GroupKeeper({ clock, store, retention, topics, groups, queues, deadLetters });
   const settledMs = () => intake.settledMs();
   const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, pager, fanout, settledMs });
-  return {
+  const parts: BusParts = {
     ...setup,
     schedule,
     retention,
@@ -163,4 +191,7 @@ export function assemble(setup: BusSetup): BusParts {
     deadLetters,
     subscriptions,
   };
+  restore(parts, stored);
+  others.begin({ ...parts, durability: store.durability });
+  return parts;
 }

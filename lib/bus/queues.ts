@@ -31,6 +31,10 @@ export interface QueuesParts {
   readonly settle: (group: Group, nowMs: number) => void;
   /** Told of a group that was changed; settles when the store has learnt of that. */
   readonly note: (group: Group) => void | Promise<void>;
+  /** Gives back to a group what it has handed out and nobody gets. */
+  readonly putBack: (group: Group, messages: readonly Message[]) => void;
+  /** Why the store can't be told of a change now, if it can't. */
+  readonly refusal: () => BusError | undefined;
 }
 
 /** What was taken of a queue; `noted` settles when the store has learnt of that. */
@@ -167,7 +171,12 @@ export class Queues {
   #noteBeforeWaiting({ topic, group }: GroupName): void {
     const made = this.#parts.topics.get(topic)?.groups.get(group);
     // What the store refuses it is told again with the next change; nobody is answered yet.
-    if (made !== undefined) this.#parts.note(made)?.catch(() => {});
+    if (made === undefined) return;
+    try {
+      this.#parts.note(made)?.catch(() => {});
+    } catch {
+      // A synchronous store has refused it.
+    }
   }
 
   /** Serves those who wait for a group when what is next is loaded. If it can't be, they are told, and may ask again. */
@@ -229,6 +238,8 @@ export class Queues {
     const most = Math.min(limit, holder?.room ?? Infinity);
     const topic = group.topic.info.name;
     const messages: Message[] = [];
+    const refusal = this.#parts.refusal();
+    if (refusal !== undefined && most > 0 && group.offered > 0) throw refusal;
     group.skip();
     for (let bytes = 0; messages.length < most;) {
       const isFirst = messages.length === 0;
@@ -249,8 +260,25 @@ export class Queues {
     else this.#parts.pager.ahead(group.topic, messages.at(-1)!.id);
     const gap = group.missed.tell();
     if (gap !== undefined) observer.gap?.(gap);
-    // At once, so that the store learns of pulls in their order.
-    return { messages, gap, noted: this.#parts.note(group) };
+    // That there is nothing needs no store that can be written to.
+    if (messages.length === 0 && refusal !== undefined) return { messages, gap, noted: undefined };
+    return { messages, gap, noted: this.#note(group, { messages, gap }) };
+  }
+
+  /** Tells the store at once, so that it learns of pulls in their order. What it refuses goes back. */
+  #note(group: Group, { messages, gap }: Batch): void | Promise<void> {
+    const refused = (error: unknown): never => {
+      if (gap !== undefined) group.missed.untell(gap);
+      this.#parts.putBack(group, messages);
+      throw error;
+    };
+    let noted: void | Promise<void>;
+    try {
+      noted = this.#parts.note(group);
+    } catch (error) {
+      return refused(error);
+    }
+    return noted?.catch(refused);
   }
 }
 

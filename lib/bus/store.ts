@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BusError } from "../errors.ts";
+import { BusError, quote } from "../errors.ts";
 import type { Attributes, MessageInit, TopicInfo } from "../message.ts";
 
 /** What an acknowledged publish has survived when it is acknowledged. */
@@ -63,7 +63,10 @@ export interface Append {
   readonly settles?: { readonly topic: TopicInfo; readonly change: GroupChange } | undefined;
   /** What tells them from others. */
   readonly idempotency?: Idempotency | undefined;
-  /** The token of the {@linkcode DelayedMessage} that this is; in the same step it stops being one. */
+  /**
+   * The token of the {@linkcode DelayedMessage} that this is; in the same step it stops being one. If it was one no more,
+   * because somebody else has appended or cancelled it, that rejects with `no_scheduled`.
+   */
   readonly scheduled?: string | undefined;
 }
 
@@ -88,7 +91,7 @@ export interface UnackedMessage {
 export interface GroupChange {
   /** The name of the group; `""` is the queue. */
   readonly group: string;
-  /** The id of the next message that is new to it. */
+  /** The id of the next message that is new to it. It is lower than before only after a change that was rejected. */
   readonly next: number;
   /** Messages that are not done, or were not and are so in another way. A later one of the same id counts. */
   readonly unacked: readonly UnackedMessage[];
@@ -176,7 +179,7 @@ export interface StoredTopic {
 
 /** Everything that a store has kept. Times are in milliseconds since the Unix epoch. */
 export interface Stored {
-  /** When the store was made; before that there was nothing. */
+  /** When the store was made; before that there was nothing. `Infinity` for one that keeps nothing: that is now. */
   readonly startedMs: number;
   /** The latest time that a topic was said to be made at. */
   readonly lastCreatedMs: number;
@@ -193,7 +196,8 @@ export interface StoreListener {
   /**
    * Somebody else has appended, maybe to a topic that the bus doesn't know; `expectedId` is the first id. What the bus has
    * asked for and was told to have failed, because the answer was lost, may come this way, too. Told in the order of the
-   * ids of a topic, the answers to the bus's own appends counted.
+   * ids of a topic, the answers to the bus's own appends counted. Without payloads: somebody else has made the topic, by a
+   * message that is to be appended later.
    */
   appended(append: Append): void;
   /** Somebody else has removed a topic with everything it has. */
@@ -201,8 +205,21 @@ export interface StoreListener {
 }
 
 /**
+ * Rejects an append, or a message to be appended later, to a topic that is not the one of its name, or no longer: somebody
+ * else has made that first, or has removed this one. The bus must have been told so before; it asks again, for the topic
+ * that there is.
+ */
+export class TopicSuperseded extends BusError {
+  /** Makes the one of the topic of this name. */
+  constructor(name: string) {
+    super("overloaded", `Cannot publish to ${quote(name)}: somebody else is making or deleting it`);
+  }
+}
+
+/**
  * Makes changes durable, and gives back what it keeps. The bus asks before it applies a change, and shows and acknowledges nothing before the store
- * has answered; a rejected change has not happened. Calls for one topic are answered in the order they were made.
+ * has answered; a rejected change has not happened. Calls for one topic are answered in the order they were made; an append that settles
+ * or drops something of another topic is a call for that, too.
  *
  * Groups are the exception: they change at once, so that nobody else gets the same message meanwhile, and whoever asked
  * is answered when the store has. If that rejects, whoever asked is told so, and what a pull has taken goes back.
@@ -237,7 +254,10 @@ export interface Store {
   forget(topic: TopicInfo, group: string): void | Promise<void>;
   /** Keeps a message that is to be appended later. When it is due, the bus asks for the append. */
   delay(message: DelayedMessage): void | Promise<void>;
-  /** Forgets a message that was to be appended later. Not of a removed topic. */
+  /**
+   * Forgets a message that was to be appended later. Not of a removed topic. If there is none, because somebody else has
+   * appended or cancelled it, that rejects with `no_scheduled`.
+   */
   cancel(topic: TopicInfo, token: string): void | Promise<void>;
   /**
    * Forgets messages that left their log, when there is time for it; those that it hasn't forgotten when the process ends

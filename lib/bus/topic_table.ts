@@ -5,17 +5,17 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import { epochOf } from "../message.ts";
+import { epochOf, type TopicInfo } from "../message.ts";
 import { assertPublishable, canonicalTopicName } from "../topic_name.ts";
 import type { Clock } from "./clock.ts";
 import type { Fanout } from "./fanout.ts";
-import { GoneTopics } from "./gone_topics.ts";
+import { type GoneBefore, GoneTopics } from "./gone_topics.ts";
 import type { Groups } from "./groups.ts";
 import type { Limits } from "./limits.ts";
 import type { LogPages } from "./log.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
-import type { Store } from "./store.ts";
+import { type Store, type StoredTopic, TopicSuperseded } from "./store.ts";
 import { Topic } from "./topic.ts";
 
 /** What a {@linkcode TopicTable} works with. */
@@ -37,8 +37,10 @@ export interface TopicTableParts {
   readonly onForgotten: (topic: Topic) => void;
   /** Told of one besides that somebody deleted. */
   readonly onDeleted: (topic: Topic) => void;
-  /** When the bus began, in milliseconds since the Unix epoch. */
-  readonly startedMs: number;
+  /** The topics that were gone before. */
+  readonly goneBefore: GoneBefore;
+  /** The latest time that a topic was said to be made at, in milliseconds since the Unix epoch. */
+  readonly lastCreatedMs: number;
 }
 
 /** Keeps the topics by name. */
@@ -47,12 +49,14 @@ export class TopicTable {
   readonly gone: GoneTopics;
   readonly #parts: TopicTableParts;
   readonly #topics = new Map<string, Topic>();
-  #lastCreatedMs = 0;
+  #lastCreatedMs: number;
 
   /** Makes an empty table. */
   constructor(parts: TopicTableParts) {
     this.#parts = parts;
-    this.gone = new GoneTopics(parts.startedMs);
+    this.#lastCreatedMs = parts.lastCreatedMs;
+    this.gone = new GoneTopics(parts.goneBefore.startedMs);
+    this.gone.restore(parts.goneBefore);
   }
 
   /** How many topics there are. */
@@ -114,7 +118,7 @@ export class TopicTable {
   }
 
   #make(name: string, ttlMs: number): Topic {
-    const { limits: { maxTopics, topicIdleMs }, clock, schedule, retention, groups, pages } = this.#parts;
+    const { limits: { maxTopics }, clock, groups, pages } = this.#parts;
     if (this.#topics.size >= maxTopics) {
       throw new BusError(
         "too_many_topics",
@@ -124,11 +128,45 @@ export class TopicTable {
     const nowMs = clock.now();
     const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
     const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs, pages);
-    this.#topics.set(name, topic);
+    this.#enter(topic);
     groups.open(topic);
-    retention.enter(topic);
-    topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, nowMs + topicIdleMs);
     return topic;
+  }
+
+  /** Takes over a topic that the store has kept, and its groups. The limits don't refuse it. */
+  restore(stored: StoredTopic): Topic {
+    const { clock, groups, schedule, retention, pages } = this.#parts;
+    const nowMs = clock.now();
+    const topic = new Topic(stored.info, nowMs, pages);
+    this.#enter(topic);
+    retention.restore(topic, stored, nowMs);
+    if (topic.log.length > 0) schedule.move(topic.appointment!, topic.expiresMs);
+    groups.restore(topic, stored.groups);
+    return topic;
+  }
+
+  /**
+   * The topic that somebody else appends to, made if need be: the limits don't refuse it. Another one of that name is gone:
+   * it was removed, or this bus was about to make it when somebody else did; the groups that wait for that go on to wait.
+   */
+  adopt(info: TopicInfo): Topic {
+    const { clock, groups, pages } = this.#parts;
+    const old = this.#topics.get(info.name);
+    if (old?.info.epoch === info.epoch) return old;
+    if (old?.log.next === 0) this.forget(old);
+    else if (old !== undefined) this.#clear(old);
+    const topic = new Topic(info, clock.now(), pages);
+    this.#enter(topic);
+    groups.open(topic);
+    this.noteUse(topic);
+    return topic;
+  }
+
+  #enter(topic: Topic): void {
+    const { limits: { topicIdleMs }, schedule, retention } = this.#parts;
+    this.#topics.set(topic.info.name, topic);
+    retention.enter(topic);
+    topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, topic.usedMs + topicIdleMs);
   }
 
   /** Notes that the store learns of a topic. Not when it was made: of one whose first publish is refused nobody sees the epoch. */
@@ -192,14 +230,27 @@ export class TopicTable {
       topic.removal = undefined;
     }
     // Without a wait before this: who has waited must not find it any more.
+    this.#clear(topic);
+    return true;
+  }
+
+  /** Somebody else has deleted a topic; does nothing if there is only another one of that name. */
+  remove({ name, epoch }: TopicInfo): void {
+    const topic = this.#topics.get(name);
+    if (topic?.info.epoch === epoch) this.#clear(topic);
+  }
+
+  #clear(topic: Topic): void {
+    if (topic.deleted) return;
     topic.cleared = true;
     this.forget(topic);
     this.#parts.onDeleted(topic);
-    return true;
   }
 
   /** Forgets a topic with everything in it. */
   forget(topic: Topic): void {
+    // Somebody else may have deleted it while the store was asked to.
+    if (topic.deleted) return;
     topic.deleted = true;
     // One that has had no message nobody can have missed: its first publish was refused.
     if (topic.newestMs > -Infinity) this.gone.note(topic.info.name, topic.newestMs);
@@ -221,6 +272,24 @@ export function whenSettled<T extends Topic | undefined, R>(
 ): R | Promise<R> {
   const topic = look();
   return topic?.removal === undefined ? act(topic) : topic.removal.then(() => whenSettled(look, act));
+}
+
+/**
+ * What `answer` resolves to, or, if the topic that it was asked for had to give way to another one of its name, what
+ * `again` gives.
+ */
+export function unlessSuperseded<R>(answer: R | Promise<R>, again: () => R | Promise<R>): R | Promise<R> {
+  if (!(answer instanceof Promise)) return answer;
+  return answer.catch((error) => {
+    if (error instanceof TopicSuperseded) return again();
+    throw error;
+  });
+}
+
+/** Why a store has refused to append to a topic: one that is still there would be refused again and again. */
+export function refusalOf({ deleted, info: { name } }: Topic, cause: unknown): unknown {
+  if (deleted || !(cause instanceof TopicSuperseded)) return cause;
+  return new BusError("internal", `The store has superseded ${quote(name)} and told of no other topic`, { cause });
 }
 
 /** The same for what can't wait. */

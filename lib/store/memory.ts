@@ -15,8 +15,7 @@ export class MemoryStore implements Store {
   readonly refusal = undefined;
 
   open(): Stored {
-    const nowMs = Date.now();
-    return { startedMs: nowMs, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: nowMs };
+    return { startedMs: Infinity, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: Infinity };
   }
 
   read(_topic: TopicInfo, _ids: { readonly first: number; readonly last: number }): Promise<readonly MessageInit[]> {

@@ -33,7 +33,11 @@ export async function compare(model: GroupModel, subject: Subject): Promise<void
     }
     const expected = topic.groups.map((group) => model.statsOf(group)).sort(byGroup);
     assertEquals(stats.map(({ warning: _, ...stats }) => stats).sort(byGroup), expected);
-    assertEquals(await subject.contentsOf(topic.name), retained(topic).map(({ id }) => id), `what ${topic.name} retains`);
+    assertEquals(
+      await subject.contentsOf(topic.name),
+      retained(topic).map(({ id }) => id),
+      `what ${topic.name} retains`,
+    );
     assertEquals(bus.topic(topic.name)!.length, retained(topic).length);
     compareScheduled(topic, model, subject);
   }

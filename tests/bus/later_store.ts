@@ -35,7 +35,7 @@ export class LaterStore implements Store {
   }
 
   open(): Stored {
-    return { startedMs: 0, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: 0 };
+    return { startedMs: Infinity, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: Infinity };
   }
 
   read(_topic: TopicInfo, _ids: { readonly first: number; readonly last: number }): Promise<readonly MessageInit[]> {
@@ -160,7 +160,12 @@ export class LaterStore implements Store {
   }
 
   /** Asks a question of a topic, or of whatever else has an order of its own. */
-  protected ask<T>(name: string, { epoch }: { readonly epoch: string }, run: () => T, prompt = this.#prompt): Promise<T> {
+  protected ask<T>(
+    name: string,
+    { epoch }: { readonly epoch: string },
+    run: () => T,
+    prompt = this.#prompt,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const answer = () => {
         try {

@@ -1,7 +1,7 @@
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { MESSAGE_OVERHEAD_BYTES } from "../../lib/bus/limits.ts";
-import type { Append, Store } from "../../lib/bus/store.ts";
-import { parseCursor } from "../../lib/message.ts";
+import type { Append, GroupChange } from "../../lib/bus/store.ts";
+import { parseCursor, type TopicInfo } from "../../lib/message.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { assert, assertEquals, assertRejects, assertThrows, fc } from "../deps.ts";
 import { testStore } from "../store_suite.ts";
@@ -354,17 +354,9 @@ Deno.test("MessageBus.publish that is answered after its topic was deleted bring
 
 Deno.test("MessageBus.get notes the position in a synchronous store, and only when it moves", () => {
   const noted: string[] = [];
-  const store: Store = {
-    durability: "synced",
-    synchronous: true,
-    append: ({ expectedId }) => expectedId,
-    note: ({ name }, { next }) => void noted.push(`${name} ${next}`),
-    forget: () => {},
-    delay: () => {},
-    cancel: () => {},
-    remove: () => {},
-    close: () => {},
-  };
+  const store = Object.assign(new MemoryStore(), {
+    note: ({ name }: TopicInfo, { next }: GroupChange) => void noted.push(`${name} ${next}`),
+  });
   const bus = new MessageBus({ store, clock: new TestClock() });
   bus.put("foo", "a");
   bus.put("foo", "b");

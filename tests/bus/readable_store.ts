@@ -32,7 +32,10 @@ export class KeptMessages {
   /** Forgets what has left its log. */
   drop({ epoch }: TopicInfo, { before, ids }: Dropped): void {
     const kept = this.#topics.get(epoch);
-    assert(ids.every((id, i) => id >= before && id > (ids[i - 1] ?? -1)), `${ids} is not in order, or before ${before}`);
+    assert(
+      ids.every((id, i) => id >= before && id > (ids[i - 1] ?? -1)),
+      `${ids} is not in order, or before ${before}`,
+    );
     for (const id of kept?.keys() ?? []) if (id < before) kept!.delete(id);
     for (const id of ids) kept?.delete(id);
   }

@@ -462,7 +462,12 @@ Deno.test("MessageBus.subscribe to one topic with a time for a cursor tells whet
   for (let i = 0; i < 3; i++) bus.put("a", "hi");
   assertEquals(told(), ["gap a null-1 reset", "a 2", "caught-up"]);
   assertEquals(told(createdMs + 1), ["gap a null-1 dropped", "a 2", "caught-up"]);
-  assertEquals((await bus.browse("a", { since: { createdMs } }))?.gap, { topic: "a", from: null, to: 1, reason: "reset" });
+  assertEquals((await bus.browse("a", { since: { createdMs } }))?.gap, {
+    topic: "a",
+    from: null,
+    to: 1,
+    reason: "reset",
+  });
 });
 
 Deno.test("MessageBus.subscribe with a cursor from before more topics went than are remembered tells one gap for all", async () => {
