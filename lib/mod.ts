@@ -18,7 +18,6 @@
 export type {
   Batch,
   BrowseOptions,
-  BrowseWaitingOptions,
   BusRequestOptions,
   BusTotals,
   GroupName,
@@ -52,10 +51,18 @@ export type { Run } from "./bus/run.ts";
 export type {
   Append,
   DelayedMessage,
+  Dropped,
   Durability,
   GroupChange,
+  GroupCounts,
   Idempotency,
   Store,
+  Stored,
+  StoredAnswer,
+  StoredGroup,
+  StoredIndex,
+  StoredTopic,
+  StoreListener,
   UnackedMessage,
 } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
@@ -87,6 +94,7 @@ export {
 export type { ControlEvent, Gap, GapReason } from "./event.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
+export type { BackupCopy, BackupSource } from "./http/backup.ts";
 export { type Answer, createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
 export type { Route } from "./http/head.ts";
 export { ReaderStalled } from "./http/push_stream.ts";

@@ -164,7 +164,7 @@ export class Intake {
    * Appends a message whose time has come; settles when that is done. If the store refuses it later, `onRefused` is called
    * in the step in which it stops being on its way: nobody else gets its room.
    */
-  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: () => void): void | Promise<void> {
+  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: (error: unknown) => void): void | Promise<void> {
     const { token, payload, ttlMs, attributes } = message;
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, ttlMs, attributes }), scheduled: token };
     return this.#append(topic, append, onRefused);
@@ -195,7 +195,7 @@ export class Intake {
     return this.#append(topic, append);
   }
 
-  #append(topic: Topic, append: Append, onRefused?: () => void): void | Promise<void> {
+  #append(topic: Topic, append: Append, onRefused?: (error: unknown) => void): void | Promise<void> {
     const answer = this.#ask(topic, append);
     if (typeof answer === "number") this.#apply(topic, append, answer);
     else return this.#applyLater(topic, append, answer, onRefused).then(() => {});
@@ -242,23 +242,25 @@ export class Intake {
     topic: Topic,
     append: Append,
     answer: Promise<number>,
-    onRefused?: () => void,
+    onRefused?: (error: unknown) => void,
   ): Promise<number> {
     const release = this.#parts.retention.reserve(topic, append);
     this.#pending.add(append);
-    let firstId: number | undefined;
+    const end = () => {
+      release();
+      this.#pending.delete(append);
+    };
+    let firstId: number;
     try {
       firstId = await answer;
     } catch (error) {
-      throw refusalOf(topic, error);
-    } finally {
-      release();
-      this.#pending.delete(append);
-      if (firstId === undefined) {
-        onRefused?.();
-        this.#parts.topics.forgetIfUnused(topic);
-      }
+      const refusal = refusalOf(topic, error);
+      end();
+      onRefused?.(error);
+      this.#parts.topics.forgetIfUnused(topic);
+      throw refusal;
     }
+    end();
     this.#apply(topic, append, firstId);
     if (this.#early.size > 0) this.#catchUp(topic);
     return firstId;

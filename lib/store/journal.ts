@@ -24,6 +24,7 @@ import {
   readInfo,
 } from "./changes.ts";
 import { EntryWriter, readRecords } from "./entries.ts";
+import { rangesOf } from "./id_ranges.ts";
 import { HeadFile } from "./head_file.ts";
 import { failureOf, isDamage, type JournalFile, openingFailureOf, syncDirectory, withArrays } from "./journal_file.ts";
 import { JournalTopic } from "./journal_topic.ts";
@@ -129,6 +130,8 @@ export class Journal {
   readonly #gone: Loaded["gone"];
   readonly #state: StateRow;
   readonly #next: Loaded["next"];
+  /** The topics whose holes are in too many rows. */
+  readonly #fragmented = new Set<JournalTopic>();
   #nowMs: number;
   /** About how many bytes are in the write-ahead log. */
   #logBytes = 0;
@@ -356,37 +359,29 @@ export class Journal {
     topic.lostMs = Math.max(lostMsBefore, lostMs);
     if (limit !== undefined) topic.limit = limit;
     changed.add(topic);
-    const behind = ids.filter((id) => id >= topic.first && id < topic.next && !topic.holes.has(id));
-    if (behind.length > 0) this.#addHoles(topic, behind, { undo, after });
+    const holes = rangesOf(ids.filter((id) => id >= topic.first && id < topic.next && !topic.holes.has(id)));
+    if (holes.length > 0) this.#addHoleRow(topic, holes, after);
     after.push(() => {
-      const emptied = topic.takeEmptied(behind, first);
-      for (const entry of emptied) this.#leftovers.entries.push({ ...entry, topic });
-      while (topic.holeRows.length > 0 && topic.holeRows[0]!.lastId < topic.first) {
+      for (const entry of topic.takeEmptied(holes)) this.#leftovers.entries.push(entry);
+      while (topic.holeRows.length > 0 && topic.holeRows[0]!.end <= topic.first) {
         this.#leftovers.holes.push(topic.holeRows.shift()!.number);
       }
+      if (topic.holeRows.length > MAX_HOLE_ROWS + topic.holes.count / MAX_HOLE_ROWS) this.#fragmented.add(topic);
     });
   }
 
   /** Notes what left the log before older messages. */
-  #addHoles(topic: JournalTopic, ids: readonly number[], { undo, after }: Pick<Work, "undo" | "after">): void {
-    for (const id of ids) topic.holes.add(id);
-    undo.push(() => {
-      for (const id of ids) topic.holes.delete(id);
-    });
+  #addHoleRow(topic: JournalTopic, ranges: readonly (readonly [number, number])[], after: Work["after"]): void {
     const number = this.#next.hole++;
-    const isMany = topic.holeRows.length >= MAX_HOLE_ROWS + topic.holes.size / MAX_HOLE_ROWS;
-    const written = isMany ? [...topic.holes].sort((a, b) => a - b) : ids;
-    this.#statements.insertHole.run(number, HOLE.encode(number, { topic: topic.number, ids: written }));
-    after.push(() => {
-      if (isMany) { for (const row of topic.holeRows.splice(0)) this.#leftovers.holes.push(row.number); }
-      topic.holeRows.push({ number, lastId: written.at(-1)! });
-    });
+    this.#statements.insertHole.run(number, HOLE.encode(number, { topic: topic.number, ranges }));
+    after.push(() => topic.holeRows.push({ number, end: ranges.at(-1)![1] }));
   }
 
   #remove(topic: JournalTopic, newestMs: number, { writers, changed, undo, after }: Work): void {
     const { number, info: { name } } = topic;
     writers.delete(topic);
     changed.delete(topic);
+    this.#fragmented.delete(topic);
     this.#topics.delete(number);
     undo.push(() => this.#topics.set(number, topic));
     this.#statements.deleteTopic.run(number);
@@ -511,7 +506,7 @@ export class Journal {
 
   #hasLeftovers(): boolean {
     const { entries, groups, scheduled, holes } = this.#leftovers;
-    return entries.length + groups.length + scheduled.length + holes.length > 0 ||
+    return entries.length + groups.length + scheduled.length + holes.length + this.#fragmented.size > 0 ||
       (this.#answers[0]?.untilMs ?? Infinity) <= this.#nowMs;
   }
 
@@ -527,6 +522,15 @@ export class Journal {
       statements.deleteGroup.run(number);
       const { changes } = statements.deleteUnackedOf.run(number, MAX_TIDIED_ROWS);
       if (Number(changes) < MAX_TIDIED_ROWS) after.push(() => groups.shift());
+    }
+    for (const topic of this.#fragmented) {
+      const rows = [...topic.holeRows];
+      for (const row of rows) statements.deleteHole.run(row.number);
+      after.push(() => {
+        this.#fragmented.delete(topic);
+        topic.holeRows.splice(0, rows.length);
+      });
+      if (topic.holes.count > 0) this.#addHoleRow(topic, [...topic.holes], after);
     }
     let over = 0;
     while (over < MAX_TIDIED_ROWS && (this.#answers[over]?.untilMs ?? Infinity) <= this.#nowMs) over++;
@@ -551,13 +555,7 @@ export class Journal {
       start = end;
     }
     this.#state.entries -= count;
-    after.push(() => {
-      for (const { topic, firstId, count: messages } of entries.splice(0, count)) {
-        // Nothing needs to say any more that they are missing.
-        if (topic === undefined || topic.holes.size === 0) continue;
-        for (let id = firstId; id < firstId + messages; id++) topic.holes.delete(id);
-      }
-    });
+    after.push(() => entries.splice(0, count));
   }
 
   /** Gives some of the file back if very much of it is free; the rest is used again. Returns whether to go on. */

@@ -189,6 +189,18 @@ export class JournalFile {
     }
   }
 
+  /** Opens the file to look at it; it must be of the newest version. */
+  static openReadOnly(path: string): JournalFile {
+    const database = openDatabase(path, { readOnly: true });
+    try {
+      database.exec("PRAGMA cell_size_check = ON");
+      return new JournalFile(path, database);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
   /** Prepares a statement. */
   prepare(sql: string): StatementSync {
     return this.#database.prepare(sql);

@@ -63,8 +63,13 @@ export function isJournalWorker(): boolean {
   return "WorkerGlobalScope" in globalThis && (globalThis as unknown as JournalScope).name === JOURNAL_WORKER;
 }
 
-/** Keeps a journal for the side that has started this worker. `open` opens its database. */
-export function serveJournal({ open }: Pick<JournalOptions, "open"> = {}): void {
+/** Keeps a journal for the side that has started this worker. Call it before anything else happens there. */
+export function serveJournal(): void {
+  serveJournalWith(undefined);
+}
+
+/** The same with another way to open databases. */
+export function serveJournalWith(open: JournalOptions["open"]): void {
   new JournalService(globalThis as unknown as JournalScope, open).start();
 }
 

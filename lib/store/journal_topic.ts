@@ -6,6 +6,7 @@
 
 import type { Dropped } from "../bus/store.ts";
 import type { TopicInfo } from "../message.ts";
+import { IdRanges } from "./id_ranges.ts";
 
 /** Where an entry is and what it has. */
 export interface EntryPlace {
@@ -124,10 +125,10 @@ export class JournalTopic {
   readonly info: TopicInfo;
   /** Its entries; those that are to be deleted are not among them. */
   readonly entries: EntryIndex = new EntryIndex();
-  /** What left the log before older messages, as long as its entry is there. */
-  readonly holes: Set<number> = new Set();
-  /** The rows that say so, and the last id of each. */
-  readonly holeRows: { readonly number: number; readonly lastId: number }[] = [];
+  /** What left the log before older messages, since {@linkcode JournalTopic.first}. */
+  readonly holes: IdRanges = new IdRanges();
+  /** The rows that say so, and the id behind the last one of each. */
+  readonly holeRows: { readonly number: number; readonly end: number }[] = [];
   /** The numbers of its groups, by name. */
   readonly groups: Map<string, number> = new Map();
   /** The numbers of what is to be appended later, by token. */
@@ -147,30 +148,28 @@ export class JournalTopic {
     this.info = info;
   }
 
-  /** Takes out the entries that have nothing left after messages were dropped: they can be deleted. */
-  takeEmptied(ids: readonly number[], firstBefore: number): EntryPlace[] {
+  /**
+   * Takes note of what has left the log from the middle, and takes out the entries that have nothing left since then, or
+   * since {@linkcode JournalTopic.first} was moved: they can be deleted.
+   */
+  takeEmptied(dropped: readonly (readonly [number, number])[]): EntryPlace[] {
     const { entries, holes, first } = this;
-    if (holes.size > 0) { for (let id = firstBefore; id < first; id++) holes.delete(id); }
+    holes.add(dropped);
+    holes.cutBefore(first);
     const emptied: EntryPlace[] = [];
     for (let entry = entries.shiftBefore(first); entry !== undefined; entry = entries.shiftBefore(first)) {
       if (entry !== "gone") emptied.push(entry);
     }
-    let checked = -1;
-    for (const id of ids) {
-      const position = id < first ? -1 : entries.positionOf(id);
-      // The ids rise, so those of one entry come together.
-      if (position === -1 || position === checked || position === entries.length) continue;
-      checked = position;
-      const entry = entries.at(position);
-      if (entry === undefined || !this.#isEmpty(entry)) continue;
-      entries.markGone(position);
-      emptied.push(entry);
+    for (const [start, end] of dropped) {
+      for (let position = entries.positionOf(Math.max(start, first)); position < entries.length; position++) {
+        const entry = entries.at(position);
+        if (entry === undefined) continue;
+        if (entry.firstId >= end) break;
+        if (!holes.covers(Math.max(entry.firstId, first), entry.firstId + entry.count)) continue;
+        entries.markGone(position);
+        emptied.push(entry);
+      }
     }
     return emptied;
-  }
-
-  #isEmpty({ firstId, count }: EntryPlace): boolean {
-    for (let id = Math.max(firstId, this.first); id < firstId + count; id++) if (!this.holes.has(id)) return false;
-    return true;
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import type { DelayedMessage, Dropped, StoredAnswer, StoredGroup, UnackedMessage } from "../bus/store.ts";
+import { quote } from "../errors.ts";
 import type { TopicInfo } from "../message.ts";
 import { ByteReader } from "./bytes.ts";
 import { decodeHead, type Head, readHead } from "./entries.ts";
@@ -58,7 +59,7 @@ export interface ContentTopic {
 
 /** What can be deleted when there is time: rows of topics and groups that are gone, and entries without messages. */
 export interface Leftovers {
-  readonly entries: (EntryPlace & { readonly topic?: JournalTopic })[];
+  readonly entries: EntryPlace[];
   readonly groups: number[];
   readonly scheduled: number[];
   readonly holes: number[];
@@ -187,17 +188,18 @@ class Loader {
   }
 
   #loadHoles(): void {
-    for (const [number, { topic: topicNumber, ids }] of rowsOf(this.#file, HOLE)) {
+    for (const [number, { topic: topicNumber, ranges }] of rowsOf(this.#file, HOLE)) {
       this.#next.hole = number + 1;
       const topic = this.#topics.get(topicNumber);
-      const lastId = ids.at(-1) ?? -1;
-      if (topic === undefined || lastId < topic.first) {
+      const end = ranges.at(-1)?.[1] ?? 0;
+      if (topic === undefined || end <= topic.first) {
         this.#leftovers.holes.push(number);
         continue;
       }
-      topic.holeRows.push({ number, lastId });
-      for (const id of ids) if (id >= topic.first) topic.holes.add(id);
+      topic.holeRows.push({ number, end });
+      topic.holes.add(ranges);
     }
+    for (const topic of this.#topics.values()) topic.holes.cutBefore(topic.first);
   }
 
   /** Puts the entries where they belong, and what is retained into columns. */
@@ -205,6 +207,8 @@ class Loader {
     const found = new Columns();
     const ttls: { readonly topic: number; readonly id: number; readonly ttlMs: number }[] = [];
     const lengths = new Map<number, number>();
+    /** The id behind the last entry of each topic. */
+    const ends = new Map<number, number>();
     let count = 0;
     for (const head of headsOf(this.#file)) {
       count++;
@@ -216,8 +220,9 @@ class Loader {
         this.#leftovers.entries.push(place);
         continue;
       }
-      const last = topic.entries.length === 0 ? undefined : topic.entries.at(topic.entries.length - 1);
-      if (last !== undefined && head.firstId < last.firstId + last.count) throw new Damage("two entries overlap");
+      const end = ends.get(head.topic) ?? 0;
+      if (head.firstId < end) throw new Damage("two entries overlap");
+      assertDropped(topic, end, head.firstId);
       let kept = 0;
       let id = head.firstId;
       for (const { createdMs, ttlMs, bytes } of head.items) {
@@ -228,12 +233,17 @@ class Loader {
         }
         id++;
       }
-      topic.next = Math.max(topic.next, id);
+      ends.set(head.topic, id);
       if (kept === 0) this.#leftovers.entries.push(place);
       else topic.entries.push(place);
       lengths.set(head.topic, (lengths.get(head.topic) ?? 0) + kept);
     }
     if (count !== this.#state.entries) throw new Damage(`${count} entries of ${this.#state.entries} are there`);
+    for (const topic of this.#topics.values()) {
+      const end = ends.get(topic.number) ?? 0;
+      assertDropped(topic, end, topic.next);
+      topic.next = Math.max(topic.next, end);
+    }
     let start = 0;
     for (const { number, info, next, lostMs, limit } of this.#topics.values()) {
       const length = lengths.get(number) ?? 0;
@@ -304,6 +314,13 @@ class Loader {
     }
     return gone;
   }
+}
+
+/** Checks that what no entry has, from an id to before another one, was dropped. */
+function assertDropped({ first, holes, info }: JournalTopic, start: number, end: number): void {
+  const [missing] = holes.missingIn(Math.max(start, first), end);
+  if (missing === undefined) return;
+  throw new Damage(`messages ${missing[0]} to ${missing[1] - 1} of ${quote(info.name)} are missing`);
 }
 
 /** Where an entry is. */

@@ -86,8 +86,8 @@ export interface GoneRow {
 export interface HoleRow {
   /** The number of their topic. */
   readonly topic: number;
-  /** In rising order. */
-  readonly ids: readonly number[];
+  /** In rising order: the first of each range, and the id behind its last one. */
+  readonly ranges: readonly (readonly [number, number])[];
 }
 
 /** How the rows of a table are written and read; reading throws a `RangeError` if one is damaged. */
@@ -216,16 +216,22 @@ export const GONE: RowCodec<GoneRow> = codec("gone", (to, { name, newestMs }) =>
 }, (from) => ({ name: from.text(), newestMs: from.double() }));
 
 /** What left its log before older messages. */
-export const HOLE: RowCodec<HoleRow> = codec("hole", (to, { topic, ids }) => {
+export const HOLE: RowCodec<HoleRow> = codec("hole", (to, { topic, ranges }) => {
   to.whole(topic);
-  to.whole(ids.length);
+  to.whole(ranges.length);
   let last = 0;
-  for (const id of ids) {
-    to.whole(id - last);
-    last = id;
+  for (const [start, end] of ranges) {
+    to.whole(start - last);
+    to.whole(end - start);
+    last = end;
   }
 }, (from) => {
   const topic = from.whole();
   let last = 0;
-  return { topic, ids: Array.from({ length: from.whole() }, () => last += from.whole()) };
+  const ranges = Array.from({ length: from.whole() }, (): [number, number] => {
+    const start = last + from.whole();
+    last = start + from.whole();
+    return [start, last];
+  });
+  return { topic, ranges };
 });

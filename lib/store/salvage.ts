@@ -5,6 +5,7 @@
  */
 
 import { DatabaseSync } from "node:sqlite";
+import { IdRanges } from "./id_ranges.ts";
 import { JournalFile, rowsIn } from "./journal_file.ts";
 import { headAt } from "./loading.ts";
 import {
@@ -92,7 +93,8 @@ function copy(
     const row = intact(() => UNACKED.decode(id as number, data as Uint8Array));
     if (row?.group === group) putUnacked.run(group as number, id as number, data as Uint8Array);
   }
-  const { entries, lastTopic } = copyEntries(rows("entry", "seq"), insert("entry", 3));
+  const { entries, lastTopic, ranges } = copyEntries(rows("entry", "seq"), insert("entry", 3));
+  noteMissing(to, ranges);
   const [[, data] = []] = [...rows("state", "number")];
   const known: StateRow = intact(() => STATE.decode(1, data as Uint8Array)) ??
     {
@@ -121,20 +123,43 @@ function copy(
 function copyEntries(
   rows: Iterable<Row>,
   insert: ReturnType<DatabaseSync["prepare"]>,
-): { entries: number; lastTopic: number } {
-  /** The id behind the last one of each topic: what overlaps is not there twice. */
-  const next = new Map<number, number>();
+): { entries: number; lastTopic: number; ranges: Map<number, IdRanges> } {
+  /** What is there of each topic. */
+  const ranges = new Map<number, IdRanges>();
+  const ends = new Map<number, number>();
   let entries = 0;
   let lastTopic = 0;
   for (const [seq, head, body] of rows) {
     const read = intact(() => headAt(seq as number, head as Uint8Array));
     if (read === undefined || !(body instanceof Uint8Array)) continue;
-    if (read.firstId < (next.get(read.topic) ?? 0)) continue;
-    next.set(read.topic, read.firstId + read.items.length);
+    let ofTopic = ranges.get(read.topic);
+    if (ofTopic === undefined) ranges.set(read.topic, ofTopic = new IdRanges());
+    const end = read.firstId + read.items.length;
+    // What overlaps is not there twice, and the entries of a topic are in order.
+    if (read.firstId < (ends.get(read.topic) ?? 0)) continue;
+    if (Number(insert.run(seq as number, head as Uint8Array, body).changes) === 0) continue;
+    entries++;
+    ends.set(read.topic, end);
+    ofTopic.add([[read.firstId, end]]);
     lastTopic = Math.max(lastTopic, read.topic);
-    entries += Number(insert.run(seq as number, head as Uint8Array, body).changes);
   }
-  return { entries, lastTopic };
+  return { entries, lastTopic, ranges };
+}
+
+/** Notes what is missing in the middle of topics as dropped: it is not coming back. */
+function noteMissing(to: DatabaseSync, ranges: Map<number, IdRanges>): void {
+  const put = to.prepare("INSERT INTO hole VALUES (?, ?)");
+  const numbers = to.prepare("SELECT coalesce(max(number), 0) AS last FROM hole").get() as { last: number };
+  let number = numbers.last;
+  for (const [topic, data] of [...rowsIn(to, "SELECT number, data FROM topic")]) {
+    const { first, next } = TOPIC.decode(topic as number, data as Uint8Array);
+    const there = ranges.get(topic as number) ?? new IdRanges();
+    const [, end = 0] = [...there].at(-1) ?? [];
+    const missing = there.missingIn(first, Math.max(next, end));
+    if (missing.length === 0) continue;
+    number++;
+    put.run(number, HOLE.encode(number, { topic: topic as number, ranges: missing }));
+  }
 }
 
 /** What a function reads; `undefined` if that is damaged. */
