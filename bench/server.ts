@@ -28,7 +28,7 @@ export class Server implements AsyncDisposable {
 
   /** Starts msgbusd in the same way, keeping what is published in a directory. */
   static durable(directory: string, ...flags: string[]): Promise<Server> {
-    const permissions = [`--allow-read=${directory}`, `--allow-write=${directory}`];
+    const permissions = [`--allow-read=${directory}`, `--allow-write=${directory}`, "--allow-sys=uid"];
     return Server.#msgbusd(permissions, [`--data=${directory}`, ...flags]);
   }
 

@@ -5,10 +5,11 @@
  */
 
 /**
- * Why messages are missing: their time to live passed (`expired`), a limit dropped at least one of them (`dropped`), or
- * the position belonged to another log than the topic has now (`reset`).
+ * Why messages are missing: their time to live passed (`expired`), a limit dropped at least one of them (`dropped`), at
+ * least one of them was damaged where it was kept (`damaged`), or the position belonged to another log than the topic has
+ * now (`reset`).
  */
-export type GapReason = "expired" | "dropped" | "reset";
+export type GapReason = "expired" | "dropped" | "damaged" | "reset";
 
 /** Messages of a topic that a reader wanted and cannot get any more. */
 export interface Gap {

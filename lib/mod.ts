@@ -18,7 +18,6 @@
 export type {
   Batch,
   BrowseOptions,
-  BrowseWaitingOptions,
   BusRequestOptions,
   BusTotals,
   GroupName,
@@ -52,10 +51,18 @@ export type { Run } from "./bus/run.ts";
 export type {
   Append,
   DelayedMessage,
+  Dropped,
   Durability,
   GroupChange,
+  GroupCounts,
   Idempotency,
   Store,
+  Stored,
+  StoredAnswer,
+  StoredGroup,
+  StoredIndex,
+  StoredTopic,
+  StoreListener,
   UnackedMessage,
 } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";

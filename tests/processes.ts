@@ -94,12 +94,15 @@ export class Lines {
 export interface StartOptions {
   readonly env?: Record<string, string>;
   readonly permissions?: readonly string[];
+  /** A program and its arguments that runs it, such as strace. It must not get between it and its signals. */
+  readonly under?: readonly string[];
 }
 
 /** Starts a program and doesn't wait for its end. */
 export function start(name: "msgbus" | "msgbusd", args: readonly string[], options: StartOptions = {}): Program {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...denoArguments(name, options), ...args],
+  const command = [...options.under ?? [], Deno.execPath()];
+  const child = new Deno.Command(command[0]!, {
+    args: [...command.slice(1), ...denoArguments(name, options), ...args],
     env: { NO_COLOR: "1", ...options.env },
     stdin: "piped",
     stdout: "piped",

@@ -149,14 +149,10 @@ export interface BrowseOptions {
   readonly limit?: number;
   /** How many bytes at most, as envelopes with a line end each; the first message is given anyway. Default 8 MiB. */
   readonly maxBytes?: number;
-}
-
-/** What to browse, and how long to wait for it. */
-export interface BrowseWaitingOptions extends BrowseOptions {
-  /** How long to wait for a message, in milliseconds. */
-  readonly waitMs: number;
-  /** Ends the wait when it aborts; the call then rejects with its reason. */
-  readonly signal?: AbortSignal;
+  /** How long to wait, in milliseconds, if there is nothing to show; the topic need not exist then. Default: not at all. */
+  readonly waitMs?: number;
+  /** Ends that when it aborts; the call then rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Messages that were looked at. */
@@ -221,6 +217,8 @@ export interface BusTotals {
   readonly messages: number;
   /** Bytes retained now. */
   readonly bytes: number;
+  /** Bytes of messages in memory: of what is retained, if the store gives it back, maybe a small part. */
+  readonly residentBytes: number;
   /** Subscriptions now, those to topics that don't exist yet included. */
   readonly subscriptions: number;
   /** Messages to be published later. */
@@ -253,6 +251,8 @@ export interface BusTotals {
   readonly expired: number;
   /** Messages dropped because of a limit. */
   readonly dropped: number;
+  /** Messages that the store could not give back. */
+  readonly damaged: number;
 }
 
 /** The most that a lease may last, in milliseconds. */

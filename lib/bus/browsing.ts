@@ -5,15 +5,18 @@
  */
 
 import { BusError } from "../errors.ts";
-import { formatCursor, type Message, parseCursor } from "../message.ts";
+import { formatCursor, type Message, type Position } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
-import { type BrowseOptions, type BrowseWaitingOptions, MAX_ANSWER_BYTES, type Page } from "./answers.ts";
+import { type BrowseOptions, MAX_ANSWER_BYTES, type Page } from "./answers.ts";
+import type { Since } from "../wire/since.ts";
 import type { Clock } from "./clock.ts";
 import { QUEUE } from "./group.ts";
 import type { Observer } from "./observer.ts";
+import type { Pager } from "./pager.ts";
 import type { Retention } from "./retention.ts";
 import { lineLength } from "./run.ts";
-import { assertSince, startOf } from "./start.ts";
+import { assertSince, type Start, startOf } from "./start.ts";
+import type { Topic } from "./topic.ts";
 import type { TopicTable } from "./topic_table.ts";
 import { WaitingPulls } from "./waiting_pulls.ts";
 
@@ -23,6 +26,7 @@ export interface BrowsingParts {
   readonly observer: Observer;
   readonly topics: TopicTable;
   readonly retention: Retention;
+  readonly pager: Pager;
 }
 
 /** Shows what is in topics, and what comes. */
@@ -54,47 +58,78 @@ export class Browsing {
   }
 
   /** See `MessageBus.browse`. */
-  browse(name: string, options: BrowseOptions): Page | undefined {
-    const { since = "earliest", limit = 100, maxBytes = MAX_ANSWER_BYTES } = options;
-    assertSince(since);
-    const topic = this.#parts.topics.find(name);
-    if (topic === undefined) return undefined;
-    this.#parts.retention.expire(topic, this.#parts.clock.now());
-    const start = startOf(topic, since, this.#parts.topics.gone);
+  async browse(name: string, options: BrowseOptions): Promise<Page | undefined> {
+    const { waitMs = 0, signal, limit = 100, since = "earliest" } = options;
+    signal?.throwIfAborted();
+    const place = this.#find(name, since);
+    if (waitMs === 0 || (place !== undefined && hasSome(place, limit))) return await this.#look(place, options);
+    if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
+    const topic = canonicalTopicName(name);
+    // What is new then is everything from here on; `latest` would be another place by then.
+    const here = place !== undefined ? positionOf(place) : since === "latest" ? { next: 0 } : since;
+    const look = () => {
+      const found = this.#find(topic, here);
+      return found !== undefined && hasSome(found, limit) ? true : undefined;
+    };
+    await this.#waiting.wait({ topic, group: QUEUE }, look, { waitMs, signal });
+    return await this.#look(this.#find(topic, here), options);
+  }
+
+  /** Shows what is retained from a place on. */
+  async #look(place: Place | undefined, options: BrowseOptions): Promise<Page | undefined> {
+    if (place === undefined) return undefined;
+    const { topic, topic: { log }, start } = place;
+    const { limit = 100, maxBytes = MAX_ANSWER_BYTES, signal } = options;
+    const { pager, retention, clock, observer } = this.#parts;
+    /** Has what is at an id in memory, unless it leaves the log meanwhile. */
+    const warm = async (id: () => number) => {
+      while (log.isCold(id())) {
+        await pager.load(topic, id());
+        signal?.throwIfAborted();
+        if (!topic.deleted) retention.expire(topic, clock.now());
+      }
+    };
+    const first = () => log.idFrom(start.next);
+    if (limit > 0 && log.isCold(first())) await warm(first);
+    if (topic.deleted) return undefined;
     const gap = start.gap ?? topic.gapAt(start.next);
     const messages: Message[] = [];
-    let next = topic.log.idFrom(start.next);
+    let next = first();
     // To the first hole: an answer can tell of one gap, before its messages.
     for (let bytes = 0; messages.length < limit; next++) {
-      const message = topic.log.get(next);
+      if (log.isCold(next)) await warm(() => next);
+      const message = log.get(next);
       if (message === undefined) break;
       bytes += lineLength(message);
       if (messages.length > 0 && bytes > maxBytes) break;
       messages.push(message);
     }
-    if (gap !== undefined) this.#parts.observer.gap?.(gap);
+    if (gap !== undefined) observer.gap?.(gap);
     return { messages, gap, next: formatCursor(next, topic.info.epoch) };
   }
 
-  /** See `MessageBus.browseWaiting`. */
-  async browseWaiting(name: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
-    const { waitMs, signal } = options;
-    signal?.throwIfAborted();
-    const page = this.browse(name, options);
-    if (isSomething(page)) return page;
-    if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
-    const canonical = canonicalTopicName(name);
-    // What is new then is everything from here on; `latest` would be another place by then.
-    const here = page !== undefined ? parseCursor(page.next) : options.since === "latest" ? { next: 0 } : options.since;
-    const look = () => {
-      const page = this.browse(canonical, { ...options, since: here });
-      return isSomething(page) ? page : undefined;
-    };
-    const found = await this.#waiting.wait({ topic: canonical, group: QUEUE }, look, { waitMs, signal });
-    return found ?? this.browse(canonical, { ...options, since: here });
+  /** Where to begin in a topic as it is now; `undefined` if it doesn't exist. */
+  #find(name: string, since: Since): Place | undefined {
+    assertSince(since);
+    const { topics, retention, clock } = this.#parts;
+    const topic = topics.find(name);
+    if (topic === undefined) return undefined;
+    retention.expire(topic, clock.now());
+    return { topic, start: startOf(topic, since, topics.gone) };
   }
 }
 
-function isSomething(page: Page | undefined): boolean {
-  return page !== undefined && (page.messages.length > 0 || page.gap !== undefined);
+/** A place in a topic. */
+interface Place {
+  readonly topic: Topic;
+  readonly start: Start;
+}
+
+function positionOf({ topic: { log, info: { epoch } }, start }: Place): Position {
+  return { next: log.idFrom(start.next), epoch };
+}
+
+/** Whether there is something to show. */
+function hasSome({ topic, start: { next, gap } }: Place, limit: number): boolean {
+  return gap !== undefined || topic.gapAt(next) !== undefined || (limit > 0 && next < topic.log.next);
 }

@@ -11,7 +11,6 @@ import { type Clock, systemClock } from "./clock.ts";
 import {
   type Batch,
   type BrowseOptions,
-  type BrowseWaitingOptions,
   type BusRequestOptions,
   type BusTotals,
   type GroupStats,
@@ -41,7 +40,6 @@ import type { Observer } from "./observer.ts";
 import { Overview } from "./overview.ts";
 import { Others } from "./others.ts";
 import { assemble, type BusBeginning, type BusParts } from "./parts.ts";
-import { readAll } from "./restore.ts";
 import type { Store } from "./store.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 
@@ -107,7 +105,7 @@ export class MessageBus implements AsyncDisposable {
     const others = new Others();
     const stored = await store.open(others);
     return new MessageBus(
-      { ...options, store, [BEGINNING]: { stored, messages: await readAll(store, stored), others } } as Opened,
+      { ...options, store, [BEGINNING]: { stored, others } } as Opened,
     );
   }
 
@@ -128,7 +126,8 @@ export class MessageBus implements AsyncDisposable {
    * Takes or leases the next message of the topic's queue, or of a group, at once; `undefined` if there is none. Only with
    * a synchronous store; {@linkcode MessageBus.pull} works with all.
    *
-   * @throws {BusError} `not_synchronous`, or as {@linkcode MessageBus.pull}.
+   * @throws {BusError} `not_synchronous`, also if the store reads back and the message is not in memory, or as
+   * {@linkcode MessageBus.pull}.
    */
   get(topic: string, options: TakeOptions = NO_OPTIONS): Message | undefined {
     this.#assertSynchronous("get");
@@ -318,26 +317,17 @@ export class MessageBus implements AsyncDisposable {
   }
 
   /**
-   * Shows retained messages of a topic and takes nothing; `undefined` if the topic doesn't exist.
+   * Shows retained messages of a topic and takes nothing; `undefined` if the topic doesn't exist. If there is nothing to
+   * show and `waitMs` is given, it waits until there is; then the page has what is new. It resolves to what there is when
+   * time is up.
    *
-   * @throws {BusError} `bad_topic`, `not_nfc`, `bad_cursor`, `already_closed`.
+   * @throws {BusError} `bad_topic`, `not_nfc`, `bad_cursor`, `already_closed`, and `draining` if the bus drains while it
+   * waits.
    */
-  browse(topic: string, options: BrowseOptions = {}): Page | undefined {
+  async browse(topic: string, options: BrowseOptions = {}): Promise<Page | undefined> {
     this.#assertOpen();
     this.#parts.delayed.publishDueIn(topic);
-    return this.#parts.browsing.browse(topic, options);
-  }
-
-  /**
-   * The same, but if there is nothing to show, waits until there is; then the page has what is new. Resolves to what
-   * there is when time is up. The topic need not exist yet.
-   *
-   * @throws {BusError} as {@linkcode MessageBus.browse}, and `draining` if the bus drains while it waits.
-   */
-  async browseWaiting(topic: string, options: BrowseWaitingOptions): Promise<Page | undefined> {
-    this.#assertOpen();
-    this.#parts.delayed.publishDueIn(topic);
-    return await this.#parts.browsing.browseWaiting(topic, options);
+    return await this.#parts.browsing.browse(topic, options);
   }
 
   /**
@@ -409,6 +399,7 @@ export class MessageBus implements AsyncDisposable {
     this.#parts.delayed.stop();
     // What is to be moved at the end of this turn would find the store closed.
     this.#parts.deadLetters.flushAll();
+    this.#parts.untold.tell();
     await this.#parts.store.close();
   }
 
@@ -437,7 +428,7 @@ type Opened = BusOptions & { readonly [BEGINNING]?: BusBeginning };
 function beginAtOnce(store: Store): BusBeginning {
   const others = new Others();
   const stored = store.open(others);
-  if (!(stored instanceof Promise)) return { stored, messages: new Map(), others };
+  if (!(stored instanceof Promise)) return { stored, others };
   // Nobody is told what comes of it any more.
   stored.catch(() => {}).then(() => store.close());
   throw new BusError("not_synchronous", "Cannot make a bus at once: its store takes time to open, use MessageBus.open");

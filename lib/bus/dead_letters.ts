@@ -14,7 +14,9 @@ import type { Clock } from "./clock.ts";
 import type { Group } from "./group.ts";
 import type { Intake } from "./intake.ts";
 import type { Item } from "./item.ts";
+import type { Pager } from "./pager.ts";
 import type { Retention } from "./retention.ts";
+import type { Topic } from "./topic.ts";
 import type { TopicTable } from "./topic_table.ts";
 
 /** What {@linkcode DeadLetters} work with. */
@@ -25,6 +27,7 @@ export interface DeadLettersParts {
   readonly retention: Retention;
   /** Tells the store of what has changed in a group; settles when that has learnt of it. */
   readonly tell: (group: Group) => void | Promise<void>;
+  readonly pager: Pager;
 }
 
 interface Grave {
@@ -60,8 +63,8 @@ export class DeadLetters {
   #left = MAX_PER_TURN;
   #moved = 0;
   #redriven = 0;
-  /** Those that are being published to their topics again. */
-  readonly #leaving = new Set<Message>();
+  /** Those that are being published to their topics again, by their cursors. */
+  readonly #leaving = new Set<string>();
 
   /** Makes one that has moved none. */
   constructor(parts: DeadLettersParts) {
@@ -81,43 +84,78 @@ export class DeadLetters {
   /** See `MessageBus.redrive`; `assertOpen` throws if the bus may not be used any more. */
   async redrive(name: string, group: string | undefined, assertOpen: () => void): Promise<Redriven | undefined> {
     assertOpen();
-    const { topics, retention, clock, intake } = this.#parts;
+    const { topics, retention, pager, clock, intake } = this.#parts;
     const origin = canonicalTopicName(name);
     const dead = topics.get(deadTopicOf(origin) ?? "");
     if (dead === undefined) return topics.get(origin) === undefined ? undefined : { redriven: 0, remaining: 0 };
     retention.expire(dead, clock.now());
-    const letters: Message[] = [];
-    for (let letter = dead.log.oldest; letter !== undefined; letter = dead.log.from(letter.seq)) {
-      if (comesFrom(letter, origin, group)) letters.push(letter);
-    }
+    const ids = await this.#lettersOf(dead, (letter) => comesFrom(letter, origin, group));
     let redriven = 0;
-    for (const letter of letters) {
-      // Somebody else may be at it, and with a store that takes its time it may be gone meanwhile.
-      if (this.#leaving.has(letter) || dead.deleted || dead.log.get(letter.id) === undefined) continue;
-      this.#leaving.add(letter);
+    for (const id of ids) {
       try {
         if (redriven > 0 && redriven % MAX_PER_TURN === 0) await new Promise<void>((resolve) => clock.defer(resolve));
-        assertOpen();
-        const answer = intake.appendAgain(origin, letter);
-        if (answer !== undefined) await answer;
+        while (dead.log.isCold(id)) await pager.load(dead, id);
+        const letter = dead.log.get(id);
+        // Somebody else may be at it, and with a store that takes its time it may be gone meanwhile.
+        if (letter === undefined || dead.deleted || this.#leaving.has(letter.cursor)) continue;
+        this.#leaving.add(letter.cursor);
+        try {
+          assertOpen();
+          const answer = intake.appendAgain(origin, letter);
+          if (answer !== undefined) await answer;
+        } finally {
+          this.#leaving.delete(letter.cursor);
+        }
       } catch (error) {
         // What was published is.
         if (redriven === 0) throw error;
         break;
-      } finally {
-        this.#leaving.delete(letter);
       }
-      retention.takeOut(dead, letter.id, clock.now());
+      retention.takeOut(dead, id, clock.now());
       this.#redriven++;
       redriven++;
     }
-    return { redriven, remaining: letters.filter(({ id }) => dead.log.get(id) !== undefined).length };
+    return { redriven, remaining: ids.filter((id) => dead.log.has(id)).length };
   }
 
-  /** Moves a message soon: its topic is in the middle of something. */
-  bury(item: Item, message: Message): void {
+  /** The ids of the retained dead letters that are wanted. */
+  async #lettersOf(dead: Topic, isWanted: (letter: Message) => boolean): Promise<number[]> {
+    const { log } = dead;
+    const ids: number[] = [];
+    // No further than now: what is redriven may come back.
+    const end = log.next;
+    for (let id = log.first; id < end; id = log.idFrom(id + 1)) {
+      while (log.isCold(id)) await this.#parts.pager.load(dead, id);
+      const letter = log.get(id);
+      if (letter !== undefined && isWanted(letter)) ids.push(id);
+    }
+    return ids;
+  }
+
+  /**
+   * Moves a message soon: its topic is in the middle of something. If it has to be read for that, the store is asked now,
+   * because the message may be about to leave its log.
+   */
+  bury(item: Item): void {
+    const { group: { topic }, id } = item;
+    const message = topic.log.get(id);
+    if (message !== undefined) return this.#dig(item, message);
+    const retry = () => this.#retry(item);
+    this.#parts.pager.read(topic, id).then((found) => {
+      if (found === undefined) return retry();
+      this.#dig(item, found);
+      this.flush();
+    }, retry);
+  }
+
+  #dig(item: Item, message: Message): void {
     this.#graves.push({ item, message });
     this.#arm();
+  }
+
+  /** Tries that later; what is gone must not come back for its next attempt. */
+  #retry(item: Item): void {
+    if (!isGone(item.group)) item.group.retry(item, this.#parts.clock.now() + RETRY_MS);
   }
 
   /** Moves now what is to be moved soon; of very many, what is left of this turn's share. */
@@ -155,17 +193,15 @@ export class DeadLetters {
     const { group } = item;
     const { topic } = group;
     if (isGone(group)) return;
-    const { clock, intake, tell } = this.#parts;
-    // What is gone must not come back for its next attempt.
-    const retry = () => isGone(group) ? undefined : group.retry(item, clock.now() + RETRY_MS);
+    const retry = () => this.#retry(item);
     // The store must not be told of a group of what it is removing.
     if (topic.removal !== undefined) return retry();
     let answer: void | Promise<void>;
     try {
       // Before that: what it says of the message must not come after this, which says that it is done. What it refuses it
       // learns with the next change.
-      tell(group)?.catch(() => {});
-      answer = intake.appendReserved(deadTopicOf(topic.info.name)!, {
+      this.#parts.tell(group)?.catch(() => {});
+      answer = this.#parts.intake.appendReserved(deadTopicOf(topic.info.name)!, {
         topicTtlMs: DEAD_TTL_MS,
         // Not the buffer that it may share with messages that are gone long before it.
         payload: message.payload.slice(),

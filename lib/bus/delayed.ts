@@ -12,12 +12,13 @@ import type { Clock } from "./clock.ts";
 import type { Dedupe } from "./dedupe.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { assertPayload, bytesOf, type Wanted, wantedOf } from "./intake.ts";
+import { retainedBytes } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { DelayedMessage, Idempotency, Store } from "./store.ts";
 import { Tokens } from "./tokens.ts";
-import { retainedBytes, type Topic } from "./topic.ts";
+import type { Topic } from "./topic.ts";
 import { refusalOf, type TopicTable, unlessSuperseded, whenSettled } from "./topic_table.ts";
 
 /** What {@linkcode Delayed} works with. */
@@ -30,7 +31,7 @@ export interface DelayedParts {
   readonly retention: Retention;
   readonly dedupe: Dedupe;
   /** Appends a message that is due to its topic. See `Intake.appendDelayed`. */
-  readonly append: (topic: Topic, message: DelayedMessage, onRefused: () => void) => void | Promise<void>;
+  readonly append: (topic: Topic, message: DelayedMessage, onRefused: (error: unknown) => void) => void | Promise<void>;
 }
 
 /** The longest delay, in milliseconds: ten years. */
@@ -188,13 +189,14 @@ export class Delayed {
     retention.hold(topic, bytes);
     topics.noteUse(topic);
     const refused = (error: unknown): never => {
+      const refusal = refusalOf(topic, error);
       agenda.accepting--;
       if (!topic.deleted) {
         retention.release(topic, bytes);
         this.#forgetIfDone(agenda);
         topics.forgetIfUnused(topic);
       }
-      throw refusalOf(topic, error);
+      throw refusal;
     };
     const accepted = () => {
       agenda.accepting--;
@@ -269,6 +271,7 @@ export class Delayed {
         await answer;
       } catch (error) {
         entry.work = undefined;
+        if (isUnknown(error)) this.#remove(agenda, entry);
         if (!isThere(agenda, entry)) {
           if (!topic.deleted) retention.release(topic, entry.bytes);
           return false;
@@ -355,9 +358,9 @@ export class Delayed {
     };
     let answer: void | Promise<void>;
     try {
-      answer = append(topic, entry.message, () => this.#postpone(agenda, entry, surplus));
+      answer = append(topic, entry.message, (error) => this.#postpone(agenda, entry, { surplus, error }));
     } catch (error) {
-      this.#postpone(agenda, entry, 0);
+      this.#postpone(agenda, entry, { surplus: 0, error });
       return postponed(error);
     }
     if (answer === undefined) return this.#remove(agenda, entry);
@@ -369,10 +372,11 @@ export class Delayed {
     }, postponed);
   }
 
-  #postpone(agenda: Agenda, entry: Entry, surplus: number): void {
+  #postpone(agenda: Agenda, entry: Entry, { surplus, error }: { surplus: number; error: unknown }): void {
     const { topic } = agenda;
     const { retention, clock } = this.#parts;
     entry.work = undefined;
+    if (isUnknown(error)) this.#remove(agenda, entry);
     if (!isThere(agenda, entry)) {
       if (!topic.deleted) retention.release(topic, surplus, 0);
       return;
@@ -417,6 +421,11 @@ export class Delayed {
 /** Whether nobody else has published a message, or deleted its topic. */
 function isThere({ topic, entries }: Agenda, entry: Entry): boolean {
   return !topic.deleted && entries.get(entry.message.token) === entry;
+}
+
+/** Whether the store doesn't know of a message any more: somebody else has published it, or has taken it back. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof BusError && error.code === "no_scheduled";
 }
 
 function appendOf({ topic, payload, ttlMs, attributes }: DelayedMessage) {

@@ -4,27 +4,37 @@
  * @module
  */
 
-import type { Message } from "../message.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
 import type { Log } from "./log.ts";
 
+/** When a message was created and how long it is kept, in milliseconds; `0` is for ever. */
+export interface Lifetime {
+  readonly id: number;
+  readonly createdMs: number;
+  readonly ttlMs: number;
+}
+
+/** Which message expires, and when, in milliseconds since the Unix epoch. */
+export interface Expiry {
+  readonly id: number;
+  readonly expiresMs: number;
+}
+
 /**
  * Knows which message of a log expires first; of several at the same time the one with the lowest id. Messages that live
- * as long as their topic says expire in the order of their ids and cost next to nothing; the others are sorted.
+ * as long as their topic says expire in the order of their ids and cost nothing; the others are sorted.
  */
 export class Expiries {
   readonly #log: Log;
   readonly #usualTtlMs: number;
   /** No retained message before this one lives as long as its topic says. */
   #usualFrom = 0;
-  /** How many retained messages don't. */
-  #unusual = 0;
+  /** The places among those that are sorted of the retained messages that don't, by id; none if they never expire. */
+  readonly #unusual = new Map<number, HeapEntry<number> | undefined>();
   /** Those of them that expire, by when they do. */
-  #others: Heap<Message> | undefined;
-  /** Their places there, by id. */
-  #places: Map<number, HeapEntry<Message>> | undefined;
+  #others: Heap<number> | undefined;
   /** The first of all to expire, as long as there are unusual ones. */
-  #first: Message | undefined;
+  #first: Expiry | undefined;
   /** Whether that has to be found again. */
   #isStale = true;
 
@@ -35,8 +45,11 @@ export class Expiries {
   }
 
   /** The message that expires first; `undefined` if none does. */
-  get first(): Message | undefined {
-    if (this.#unusual === 0) return this.#usualTtlMs === 0 ? undefined : this.#log.oldest;
+  get first(): Expiry | undefined {
+    if (this.#unusual.size === 0) {
+      const expiresMs = this.expiresMs;
+      return expiresMs === Infinity ? undefined : { id: this.#log.first, expiresMs };
+    }
     if (this.#isStale) {
       this.#first = this.#find();
       this.#isStale = false;
@@ -44,52 +57,57 @@ export class Expiries {
     return this.#first;
   }
 
-  /** A message was appended to the log. */
-  add(message: Message): void {
-    if (message.ttlMs !== this.#usualTtlMs) return this.#addUnusual(message);
-    if (this.#unusual === 0) return;
-    if (this.#first === undefined || this.#first.expiresMs > message.expiresMs) this.#isStale = true;
+  /** When that is; `Infinity` if none does. */
+  get expiresMs(): number {
+    if (this.#unusual.size > 0) return this.first?.expiresMs ?? Infinity;
+    const { oldestMs } = this.#log;
+    return oldestMs === undefined || this.#usualTtlMs === 0 ? Infinity : oldestMs + this.#usualTtlMs;
   }
 
-  #addUnusual(message: Message): void {
-    const { id, expiresMs } = message;
-    this.#unusual++;
+  /** How long a retained message is kept, in milliseconds; `0` is for ever. */
+  ttlOf(id: number): number {
+    if (!this.#unusual.has(id)) return this.#usualTtlMs;
+    const place = this.#unusual.get(id);
+    return place === undefined ? 0 : place.key - this.#log.createdAt(id)!;
+  }
+
+  /** A message was appended to the log. */
+  add(message: Lifetime): void {
+    if (message.ttlMs !== this.#usualTtlMs) return this.#addUnusual(message);
+    if (this.#unusual.size === 0) return;
+    if (this.#first === undefined || this.#first.expiresMs > message.createdMs + message.ttlMs) this.#isStale = true;
+  }
+
+  #addUnusual({ id, createdMs, ttlMs }: Lifetime): void {
     this.#isStale = true;
-    if (expiresMs === Infinity) return;
-    this.#others ??= new Heap();
-    this.#places ??= new Map();
-    this.#places.set(id, this.#others.add(message, expiresMs, id));
+    const place = ttlMs === 0 ? undefined : (this.#others ??= new Heap()).add(id, createdMs + ttlMs, id);
+    this.#unusual.set(id, place);
   }
 
   /** A message was dropped from the log. */
-  remove(message: Message): void {
-    if (message.ttlMs !== this.#usualTtlMs) this.#removeUnusual(message);
-    if (message !== this.#first) return;
-    this.#first = undefined;
-    this.#isStale = true;
+  remove(id: number): void {
+    if (this.#unusual.size === 0) return;
+    const place = this.#unusual.get(id);
+    if (place !== undefined) this.#others!.remove(place);
+    this.#unusual.delete(id);
+    if (id === this.#first?.id) this.#isStale = true;
   }
 
-  #removeUnusual({ id }: Message): void {
-    this.#unusual--;
-    const place = this.#places?.get(id);
-    if (place === undefined) return;
-    this.#others!.remove(place);
-    this.#places!.delete(id);
-  }
-
-  #find(): Message | undefined {
+  #find(): Expiry | undefined {
     const usual = this.#usualTtlMs === 0 ? undefined : this.#oldestUsual();
-    const other = this.#others?.peek()?.value;
+    const place = this.#others?.peek();
+    const other = place === undefined ? undefined : { id: place.value, expiresMs: place.key };
     if (usual === undefined || other === undefined) return usual ?? other;
     const leadMs = other.expiresMs - usual.expiresMs;
     return leadMs > 0 || (leadMs === 0 && usual.id < other.id) ? usual : other;
   }
 
-  #oldestUsual(): Message | undefined {
-    let message = this.#log.from(this.#usualFrom);
-    while (message !== undefined && message.ttlMs !== this.#usualTtlMs) message = this.#log.from(message.seq);
+  #oldestUsual(): Expiry | undefined {
+    let id = this.#log.idFrom(this.#usualFrom);
+    while (this.#unusual.has(id)) id = this.#log.idFrom(id + 1);
     // Never back: what was passed over is not looked at again.
-    this.#usualFrom = message?.id ?? this.#log.next;
-    return message;
+    this.#usualFrom = id;
+    const createdMs = this.#log.createdAt(id);
+    return createdMs === undefined ? undefined : { id, expiresMs: createdMs + this.#usualTtlMs };
   }
 }

@@ -47,7 +47,7 @@ export class Fanout {
     this.#subscribers.add(subscriber);
     if (subscriber.pattern.items.length > 1) this.#listers.add(subscriber);
     for (const item of subscriber.pattern.items) this.#tree.add(item, subscriber);
-    if (subscriber.toRing()) this.#call(subscriber);
+    if (subscriber.toRing()) this.call(subscriber);
   }
 
   /** Removes a subscriber. Returns whether it was there. */
@@ -70,7 +70,7 @@ export class Fanout {
     const only: Subscriber[] = [];
     for (const subscriber of this.#listenersOf(topic)) {
       if (!subscriber.several) only.push(subscriber);
-      else if (subscriber.forget(topic)) this.#call(subscriber);
+      else if (subscriber.forget(topic)) this.call(subscriber);
     }
     return only;
   }
@@ -137,7 +137,8 @@ export class Fanout {
     for (const topic of heard) this.#onRing(topic);
   }
 
-  #call(subscriber: Subscriber): void {
+  /** Rings the bell of a subscriber at the end of this turn. */
+  call(subscriber: Subscriber): void {
     this.#called.push(subscriber);
     this.#arm();
   }

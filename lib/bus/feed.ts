@@ -7,8 +7,12 @@
 import type { ControlEvent, Gap } from "../event.ts";
 import { formatCursor, type Message } from "../message.ts";
 import type { Since } from "../wire/since.ts";
+import { ColdWait } from "./cold_wait.ts";
+import type { Clock } from "./clock.ts";
 import type { GoneTopics } from "./gone_topics.ts";
-import { lineLength, type Run, runFrom, type Runs } from "./run.ts";
+import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
+import type { Pager } from "./pager.ts";
+import { type Run, runFrom, type Runs } from "./run.ts";
 import { cursorOfSince, missingBefore, resetBefore, startOf } from "./start.ts";
 import type { Topic } from "./topic.ts";
 
@@ -29,6 +33,10 @@ export interface FeedHost {
   readonly runs: Runs;
   /** The topics that are gone. */
   readonly gone: GoneTopics;
+  /** What loads messages that are not in memory. */
+  readonly pager: Pager;
+  /** Where time comes from. */
+  readonly clock: Clock;
   /** Drops what has expired in a topic, before it is read. */
   expire(topic: Topic): void;
   /** Lets all feeds hear of what is new. */
@@ -48,6 +56,8 @@ export interface Feed {
   cursorOf(message: Message): string;
   /** How many retained messages lie ahead. */
   readonly lag: number;
+  /** Called when there is something to read that had to be loaded. */
+  onLoaded: () => void;
   /** A topic it reads is about to get its first message. */
   introduce(topic: Topic): void;
   /** Whether there is something to read. */
@@ -56,7 +66,10 @@ export interface Feed {
   hear(topic: Topic, from: number, createdMs: number): void;
   /** A topic it reads was deleted. */
   forget(topic: Topic): void;
-  /** What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. */
+  /**
+   * What comes next; `undefined` if there is nothing now, `full` if it exceeds the limits. If what comes next is to be
+   * loaded first, there is nothing until {@linkcode Feed.onLoaded} is called.
+   */
   read(limits: ReadLimits): Delivery | "full" | undefined;
   /** It hears of nothing new any more, and is read to the end. */
   finish(): void;
@@ -74,10 +87,13 @@ export class TopicFeed implements Feed {
   #replayEnd: number | undefined = 0;
   /** What is missing before the first message, and the cursor until that is told. */
   #missing: { readonly gap: Gap; readonly cursor: string } | undefined;
+  readonly #cold: ColdWait;
+  onLoaded: () => void = () => {};
 
   /** Begins in a topic, or, if there is none yet of this name that has had a message, with its first one. */
   constructor(host: FeedHost, name: string, topic: Topic | undefined, since: Since) {
     this.#host = host;
+    this.#cold = new ColdWait(host, () => this.onLoaded());
     let gap: Gap | undefined;
     if (topic === undefined) gap = missingBefore(name, since, host.gone);
     else {
@@ -109,7 +125,7 @@ export class TopicFeed implements Feed {
 
   get readable(): boolean {
     if (this.#missing !== undefined) return true;
-    if (this.#topic?.cleared) return false;
+    if (this.#topic?.cleared || this.#cold.isWaiting) return false;
     return this.#replayEnd !== undefined || this.#next !== (this.#topic?.log.next ?? 0);
   }
 
@@ -121,6 +137,7 @@ export class TopicFeed implements Feed {
     this.#topic = topic;
     this.#epoch = topic.info.epoch;
     this.#next = 0;
+    this.#cold.end();
     if (this.#replayEnd !== undefined) this.#replayEnd = 0;
   }
 
@@ -150,8 +167,13 @@ export class TopicFeed implements Feed {
       return { event: "caught-up", cursor: this.cursor };
     }
     if (topic === undefined || this.#next === topic.log.next) return undefined;
+    if (topic.log.isCold(this.#next)) {
+      this.#cold.begin(topic, this.#next);
+      return undefined;
+    }
     const run = readRun(this.#host.runs, topic, this.#next, Infinity, limits);
     if (run === undefined) return "full";
+    this.#host.pager.ahead(topic, this.#next);
     this.#next = run.end;
     return run;
   }
@@ -160,6 +182,7 @@ export class TopicFeed implements Feed {
 
   release(): void {
     this.#topic = undefined;
+    this.#cold.end();
   }
 }
 
@@ -168,8 +191,8 @@ export class TopicFeed implements Feed {
  * gap: it would be told of another one each time the log moves on without it.
  */
 export function hasRoom({ maxBytes = Infinity }: ReadLimits, { log }: Topic, gap: Gap): boolean {
-  const message = log.get(gap.to! + 1);
-  return message === undefined || lineLength(message) <= maxBytes;
+  const bytes = log.bytesAt(gap.to! + 1);
+  return bytes === undefined || bytes - MESSAGE_OVERHEAD_BYTES + 1 <= maxBytes;
 }
 
 /** The run of a topic from a retained message on, as far as the limits allow; `undefined` if they allow no message. */

@@ -119,8 +119,7 @@ export class Group {
     this.lost = counts.lost;
     for (const { id, key, attempt, reason = LEASE_EXPIRED, notBeforeMs = -Infinity } of unacked) {
       const item = new Item(this, { id, key });
-      const message = this.topic.log.get(id);
-      if (message === undefined) {
+      if (!this.topic.log.has(id)) {
         this.lost++;
         this.untold.finish(item);
         continue;
@@ -130,7 +129,7 @@ export class Group {
       this.#enter(item);
       const isBlocked = key !== undefined && this.#keys.has(key);
       if (!isBlocked) this.#keys.hold(item);
-      if (this.#isSpent(item)) this.#bury(item, message);
+      if (this.#isSpent(item)) this.#bury(item);
       else if (isBlocked) this.#keys.block(item);
       else if (notBeforeMs > nowMs) this.#wait(item, "waiting", notBeforeMs);
       else this.#makeReady(item);
@@ -148,18 +147,24 @@ export class Group {
 
   /**
    * The message that comes next, not handed out yet: one that was handed out before, or a new one. `undefined` if there
-   * is none, `full` if there is no room to pass over others that wait for their keys. After another message of a batch
-   * nothing comes that is behind a hole, because its reader must be told of that first.
+   * is none, `full` if there is no room to pass over others that wait for their keys, `cold` if {@linkcode Group.wanted}
+   * has to be loaded. After another message of a batch nothing comes that is behind a hole, because its reader must be
+   * told of that first.
    */
-  peek(isFirst: boolean): Message | "full" | undefined {
+  peek(isFirst: boolean): Message | "full" | "cold" | undefined {
     const next = this.#peek(isFirst);
     return next instanceof Item ? this.topic.log.get(next.id) : next;
   }
 
+  /** The id of the message that it looks at next. */
+  get wanted(): number {
+    return this.#ready.peek()?.value.id ?? this.#next;
+  }
+
   /** Takes what {@linkcode Group.peek} gives, for good or as a lease; `full` if there is no room for that. */
-  take(isFirst: boolean, lease?: Lease): Message | "full" | undefined {
+  take(isFirst: boolean, lease?: Lease): Message | "full" | "cold" | undefined {
     const next = this.#peek(isFirst);
-    if (next === undefined || next === "full") return next;
+    if (next === undefined || next === "full" || next === "cold") return next;
     if (next instanceof Item) return this.#takeAgain(next, lease);
     if (lease === undefined) {
       this.#moveTo(next.seq);
@@ -187,7 +192,7 @@ export class Group {
   #putBackTaken(message: Message): void {
     this.acked--;
     this.untold.move();
-    if (this.topic.log.get(message.id) === undefined) {
+    if (!this.topic.log.has(message.id)) {
       this.lost++;
       return;
     }
@@ -224,7 +229,7 @@ export class Group {
       const item = first.value;
       this.#leave(item);
       if (item.lost) this.#remove(item);
-      else if (this.#isSpent(item)) this.#bury(item, this.topic.log.get(item.id)!);
+      else if (this.#isSpent(item)) this.#bury(item);
       else this.#makeReady(item);
     }
   }
@@ -242,7 +247,7 @@ export class Group {
     this.#revoke(item);
     if (!counts && item.attempt > 0) item.attempt--;
     item.reason = reason;
-    if (counts && this.#isSpent(item)) this.#bury(item, this.topic.log.get(item.id)!);
+    if (counts && this.#isSpent(item)) this.#bury(item);
     else if (dueMs > nowMs) this.#wait(item, "waiting", dueMs);
     else this.#makeReady(item);
     this.untold.keep(item);
@@ -255,14 +260,14 @@ export class Group {
     item.holder?.leased(item.token!);
   }
 
-  /** Takes note that a message leaves the log at a time. */
-  lose(message: Message, atMs: number): void {
-    const item = this.#items.get(message.id);
+  /** Takes note that a message is about to leave the log, and stops being good at a time. */
+  lose(id: number, atMs: number): void {
+    const item = this.#items.get(id);
     if (item === undefined || item.state === "dying") return;
     const hasEnded = item.state !== "leased" || item.place!.key < atMs;
     if (hasEnded && item.state !== "blocked" && this.#isSpent(item)) {
       this.#leave(item);
-      return this.#bury(item, message);
+      return this.#bury(item);
     }
     this.lost++;
     item.lost = true;
@@ -281,7 +286,7 @@ export class Group {
   retry(item: Item, dueMs: number): void {
     if (this.#items.get(item.id) !== item) return;
     this.untold.spare(item);
-    if (this.topic.log.get(item.id) !== undefined) return this.#wait(item, "waiting", dueMs);
+    if (this.topic.log.has(item.id)) return this.#wait(item, "waiting", dueMs);
     this.lost++;
     this.#remove(item);
   }
@@ -299,13 +304,16 @@ export class Group {
     return this.#items.size < this.#host.maxLeased;
   }
 
-  #peek(isFirst: boolean): Item | Message | "full" | undefined {
+  #peek(isFirst: boolean): Item | Message | "full" | "cold" | undefined {
+    const { log } = this.topic;
     const ready = this.#ready.peek();
-    if (ready !== undefined) return ready.value;
+    if (ready !== undefined) return log.isCold(ready.value.id) ? "cold" : ready.value;
     for (;;) {
       if (isFirst) this.skip();
-      const message = this.topic.log.get(this.#next);
-      if (message?.key === undefined || !this.#keys.has(message.key)) return message;
+      const message = log.get(this.#next);
+      // Which key it has is in the message.
+      if (message === undefined) return log.isCold(this.#next) ? "cold" : undefined;
+      if (message.key === undefined || !this.#keys.has(message.key)) return message;
       if (!this.#hasRoom) return "full";
       const item = this.#add(message);
       this.#keys.block(item);
@@ -373,10 +381,10 @@ export class Group {
     this.#host.wake(this);
   }
 
-  #bury(item: Item, message: Message): void {
+  #bury(item: Item): void {
     item.state = "dying";
     this.#revoke(item);
-    this.#host.bury(item, message);
+    this.#host.bury(item);
   }
 
   /** Takes an item out of its place, its token still known. */

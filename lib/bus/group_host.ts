@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { Message } from "../message.ts";
 import type { Group } from "./group.ts";
 import type { Item } from "./item.ts";
 
@@ -16,8 +15,11 @@ export interface GroupHost {
   issue(item: Item): string;
   /** Ends what the token of an item could do. */
   revoke(token: string): void;
-  /** Makes a dead letter of a message; ends in {@linkcode Group.finish} or {@linkcode Group.retry}, maybe at once. */
-  bury(item: Item, message: Message): void;
+  /**
+   * Makes a dead letter of a message, which may be about to leave its log; ends in {@linkcode Group.finish} or
+   * {@linkcode Group.retry}, later.
+   */
+  bury(item: Item): void;
   /** A message is to be handed out again: those who wait could have it. */
   wake(group: Group): void;
   /** A lease or a delay ends, maybe before all others. */

@@ -183,7 +183,7 @@ export class Groups {
       attempts = Math.max(attempts, item.attempt);
       if (!item.lost) oldest = Math.min(oldest, item.id);
     }
-    const oldestUnacked = log.get(oldest) ?? log.from(next);
+    const unackedMs = log.createdAt(oldest) ?? log.createdAt(log.idFrom(next));
     return {
       topic: info.name,
       group: name,
@@ -193,7 +193,7 @@ export class Groups {
       waiting,
       blocked,
       attempts,
-      oldestUnackedMs: oldestUnacked === undefined ? undefined : Math.max(nowMs - oldestUnacked.createdMs, 0),
+      oldestUnackedMs: unackedMs === undefined ? undefined : Math.max(nowMs - unackedMs, 0),
       acked: group.acked,
       dead: group.dead,
       lost: group.lost + group.gone,
@@ -277,10 +277,10 @@ export function assertGroupName(name: string): void {
 }
 
 /** What is wrong with a group: that its messages may expire before they have had all their attempts. */
-function warningOf({ topic: { info, log }, leaseMs, maxAttempts }: Group): string | undefined {
+function warningOf({ topic, leaseMs, maxAttempts }: Group): string | undefined {
   const neededMs = leaseMs * maxAttempts;
   // Publishers may say otherwise than the topic; the newest one is what to expect of the next.
-  const { ttlMs } = log.newest ?? info;
+  const ttlMs = topic.newestTtlMs;
   if (ttlMs === 0 || leaseMs === 0 || maxAttempts === Infinity || ttlMs >= neededMs) return undefined;
   return `messages are kept for ${formatDuration(ttlMs)}, less than lease x max-attempts ` +
     `(${formatDuration(leaseMs)} x ${maxAttempts}): they may be lost before they are done; publish with a longer ttl`;

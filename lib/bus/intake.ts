@@ -173,7 +173,7 @@ export class Intake {
    * Appends a message whose time has come; settles when that is done. If the store refuses it later, `onRefused` is called
    * in the step in which it stops being on its way: nobody else gets its room.
    */
-  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: () => void): void | Promise<void> {
+  appendDelayed(topic: Topic, message: DelayedMessage, onRefused: (error: unknown) => void): void | Promise<void> {
     const { token, payload, ttlMs, attributes } = message;
     const append = { ...this.#prepare(topic, [payload], { ...NOTHING, ttlMs, attributes }), scheduled: token };
     return this.#append(topic, append, onRefused);
@@ -204,7 +204,7 @@ export class Intake {
     return this.#append(topic, append);
   }
 
-  #append(topic: Topic, append: Append, onRefused?: () => void): void | Promise<void> {
+  #append(topic: Topic, append: Append, onRefused?: (error: unknown) => void): void | Promise<void> {
     const answer = this.#ask(topic, append);
     if (typeof answer === "number") this.#apply(topic, append, answer);
     else return this.#applyLater(topic, append, answer, onRefused).then(() => {});
@@ -247,23 +247,28 @@ export class Intake {
   }
 
   /** Applies when the store has answered, in the same step in which the messages stop being on their way. */
-  #applyLater(topic: Topic, append: Append, answer: Promise<number>, onRefused?: () => void): Promise<Receipt> {
+  #applyLater(
+    topic: Topic,
+    append: Append,
+    answer: Promise<number>,
+    onRefused?: (error: unknown) => void,
+  ): Promise<Receipt> {
     const release = this.#parts.retention.reserve(topic, append);
     const time = this.#pendingAt(append.createdMs);
-    const settle = () => {
+    const end = () => {
       release();
       this.#settle(time);
     };
     // Not async: every promise more shows in the number of publishes a second.
     return answer.then((firstId) => {
-      settle();
+      end();
       this.#apply(topic, append, firstId);
       if (this.#early.size > 0) this.#catchUp(topic);
       return this.#receiptOf(topic, firstId, append.payloads.length);
     }, (error) => {
       const refusal = refusalOf(topic, error);
-      settle();
-      onRefused?.();
+      end();
+      onRefused?.(error);
       this.#parts.topics.forgetIfUnused(topic);
       throw refusal;
     });

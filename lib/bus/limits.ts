@@ -5,6 +5,8 @@
  */
 
 import { BusError, quote } from "../errors.ts";
+import type { TopicInfo } from "../message.ts";
+import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
 
 /** What happens to a publish that would exceed a limit: the oldest messages are dropped, or it is refused. */
 export type Discard = "old" | "new";
@@ -107,3 +109,8 @@ function badLimit(name: string, value: unknown): BusError {
 
 /** What a retained message is counted for beyond its envelope: the objects that hold it. */
 export const MESSAGE_OVERHEAD_BYTES = 128;
+
+/** What a message is counted for while it is retained. */
+export function retainedBytes(topic: TopicInfo, parts: EnvelopeParts): number {
+  return envelopeLength(topic, parts) + MESSAGE_OVERHEAD_BYTES;
+}

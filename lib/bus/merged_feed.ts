@@ -8,6 +8,7 @@ import type { ControlEvent, Gap } from "../event.ts";
 import type { Message } from "../message.ts";
 import type { TopicPattern } from "../topic_pattern.ts";
 import { formatTimeCursor, type Since } from "../wire/since.ts";
+import { ColdWait } from "./cold_wait.ts";
 import { type Delivery, type Feed, type FeedHost, hasRoom, type ReadLimits, readRun } from "./feed.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
 import { missingOf, startOf, timeOf } from "./start.ts";
@@ -52,11 +53,14 @@ export class MergedFeed implements Feed {
   #readUntilMs: number;
   /** When it stopped hearing of what is new. */
   #finishedMs = Infinity;
+  readonly #cold: ColdWait;
+  onLoaded: () => void = () => {};
 
   /** Begins in topics; `pattern` is how they were asked for. */
   constructor(host: FeedHost, pattern: TopicPattern, topics: readonly Topic[], since: Since) {
     this.#host = host;
     this.#pattern = pattern.text;
+    this.#cold = new ColdWait(host, () => this.onLoaded());
     this.#readUntilMs = host.settledMs();
     this.#sinceMs = timeOf(since, host.gone);
     this.#missing = missingOf(pattern, since, host.gone);
@@ -65,8 +69,8 @@ export class MergedFeed implements Feed {
       const { next, gap } = startOf(topic, since);
       if (gap !== undefined) this.#missing.push(gap);
       if (next === topic.log.next) continue;
-      this.hear(topic, next, topic.log.get(next)!.createdMs);
-      this.#replayUntilMs = Math.max(this.#replayUntilMs!, topic.log.newest!.createdMs);
+      this.hear(topic, next, topic.log.createdAt(next)!);
+      this.#replayUntilMs = Math.max(this.#replayUntilMs!, topic.log.newestMs!);
     }
     this.#missing.reverse();
   }
@@ -109,7 +113,8 @@ export class MergedFeed implements Feed {
   }
 
   get readable(): boolean {
-    return this.#missing.length + this.#deleted.length + this.#heap.size > 0 || this.#replayUntilMs !== undefined;
+    if (this.#missing.length + this.#deleted.length > 0) return true;
+    return !this.#cold.isWaiting && (this.#heap.size > 0 || this.#replayUntilMs !== undefined);
   }
 
   introduce(): void {}
@@ -152,8 +157,13 @@ export class MergedFeed implements Feed {
         return { event: "gap", cursor: this.cursor, ...gap };
       }
       if (this.#replayUntilMs !== undefined && entry.key > this.#replayUntilMs) return this.#caughtUp();
+      if (topic.log.isCold(source.next)) {
+        this.#cold.begin(topic, source.next);
+        return undefined;
+      }
       const run = readRun(this.#host.runs, topic, source.next, this.#heap.secondKey, limits);
       if (run === undefined) return "full";
+      this.#host.pager.ahead(topic, source.next);
       const { createdMs } = run.messages.at(-1)!;
       this.#moveTo(entry, run.end, createdMs);
       this.#readUntilMs = Math.max(this.#readUntilMs, createdMs);
@@ -173,6 +183,7 @@ export class MergedFeed implements Feed {
     this.#deleted.length = 0;
     this.#sources.clear();
     this.#heap = new Heap();
+    this.#cold.end();
   }
 
   #caughtUp(): ControlEvent {
@@ -186,7 +197,7 @@ export class MergedFeed implements Feed {
     entry.value.next = next;
     if (next === topic.log.next) this.#drop(topic);
     // What is gone already was created no earlier than what is before it.
-    else this.#heap.move(entry, topic.log.get(next)?.createdMs ?? readMs);
+    else this.#heap.move(entry, topic.log.createdAt(next) ?? readMs);
   }
 
   #drop(topic: Topic): void {

@@ -6,6 +6,8 @@
 
 import type { Gap, GapReason } from "../event.ts";
 
+const SEVERITY: readonly GapReason[] = ["expired", "dropped", "damaged"];
+
 /** The gaps of a group, each told to one puller. */
 export class MissedGaps {
   readonly #gaps: Gap[] = [];
@@ -36,5 +38,5 @@ export class MissedGaps {
 
 /** The reason of two gaps that are told as one. */
 function worse(a: GapReason, b: GapReason): GapReason {
-  return a === "dropped" ? a : b;
+  return SEVERITY.indexOf(a) > SEVERITY.indexOf(b) ? a : b;
 }

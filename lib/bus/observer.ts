@@ -5,11 +5,14 @@
  */
 
 import type { Gap } from "../event.ts";
-import type { Message } from "../message.ts";
+import type { Message, TopicInfo } from "../message.ts";
 import type { EndReason, Subscription } from "./subscription.ts";
 
-/** Why a message left its log; `redriven`: a dead letter was published to its topic again. */
-export type DropReason = "expired" | "limit" | "redriven";
+/**
+ * Why a message left its log; `redriven`: a dead letter was published to its topic again, `damaged`: the store could not
+ * give it back.
+ */
+export type DropReason = "expired" | "limit" | "redriven" | "damaged";
 
 /** Watches a bus. Called in the middle of its work: be quick, don't throw, don't call the bus. */
 export interface Observer {
@@ -28,7 +31,7 @@ export interface Observer {
   /** A subscription ended. */
   unsubscribed?(subscription: Subscription, reason: EndReason): void;
   /** A message left its log before anybody deleted it. */
-  dropped?(message: Message, reason: DropReason): void;
+  dropped?(topic: TopicInfo, id: number, reason: DropReason): void;
 }
 
 /** An observer that tells all of these, in this order. A single one is returned as it is, and so costs nothing more. */
@@ -71,7 +74,7 @@ class CombinedObserver implements Required<Observer> {
     for (const observer of this.#observers) observer.gap?.(gap);
   }
 
-  dropped(message: Message, reason: DropReason): void {
-    for (const observer of this.#observers) observer.dropped?.(message, reason);
+  dropped(topic: TopicInfo, id: number, reason: DropReason): void {
+    for (const observer of this.#observers) observer.dropped?.(topic, id, reason);
   }
 }

@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { MessageInit } from "../message.ts";
 import { Browsing } from "./browsing.ts";
 import type { Clock } from "./clock.ts";
 import { DeadLetters } from "./dead_letters.ts";
@@ -19,6 +18,7 @@ import { Leases } from "./leases.ts";
 import type { Limits } from "./limits.ts";
 import type { Observer } from "./observer.ts";
 import type { Others } from "./others.ts";
+import { Pager } from "./pager.ts";
 import { Queues } from "./queues.ts";
 import { Requests } from "./requests.ts";
 import { Retention } from "./retention.ts";
@@ -28,6 +28,7 @@ import type { Store, Stored } from "./store.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./topic.ts";
 import { TopicTable } from "./topic_table.ts";
+import { UntoldDrops } from "./untold_drops.ts";
 
 /** What a bus is given. */
 export interface BusSetup {
@@ -41,6 +42,7 @@ export interface BusSetup {
 export interface BusParts extends BusSetup {
   readonly schedule: Schedule;
   readonly retention: Retention;
+  readonly untold: UntoldDrops;
   readonly fanout: Fanout;
   readonly topics: TopicTable;
   readonly intake: Intake;
@@ -60,14 +62,12 @@ export interface BusParts extends BusSetup {
 export interface BusBeginning {
   /** What the store has kept. */
   readonly stored: Stored;
-  /** The messages of that, by the epoch of their topic. */
-  readonly messages: ReadonlyMap<string, readonly MessageInit[]>;
   /** Who the store tells of what others do. */
   readonly others: Others;
 }
 
 /** Makes the parts of a bus. Those that need each other are told by functions, which nothing calls before all are there. */
-export function assemble(setup: BusSetup, { stored, messages, others }: BusBeginning): BusParts {
+export function assemble(setup: BusSetup, { stored, others }: BusBeginning): BusParts {
   const { limits, store, observer, clock } = setup;
   const startedMs = Math.min(stored.startedMs, clock.now());
   const goneFromMs = Math.min(stored.goneFromMs, clock.now());
@@ -77,7 +77,14 @@ export function assemble(setup: BusSetup, { stored, messages, others }: BusBegin
   const refusal = () => store.refusal;
   const leases = new Leases({ clock, refusal, settle, note });
   const onEmptied = (topic: Topic, nowMs: number) => topics.comeBack(topic, nowMs);
-  const retention = new Retention({ limits, observer, onEmptied });
+  const untold = new UntoldDrops({ clock, schedule, store });
+  const pager = new Pager({
+    clock,
+    store,
+    maxBytes: limits.maxMemoryBytes,
+    onDamaged: (topic, id) => retention.damage(topic, id, clock.now()),
+  });
+  const retention: Retention = new Retention({ limits, observer, pager, untold, onEmptied });
   const fanout = new Fanout(clock, ({ info: { name } }) => {
     // These first: they take nothing.
     browsing.serve(name);
@@ -91,7 +98,7 @@ export function assemble(setup: BusSetup, { stored, messages, others }: BusBegin
       maxLeased: limits.maxLeased,
       issue: (item) => leases.issue(item),
       revoke: (token) => leases.revoke(token),
-      bury: (item, message) => deadLetters.bury(item, message),
+      bury: (item) => deadLetters.bury(item),
       wake: (group) => queues.wake(group),
       watch: (group) => groups.watch(group),
     },
@@ -108,6 +115,7 @@ export function assemble(setup: BusSetup, { stored, messages, others }: BusBegin
     fanout,
     groups,
     store,
+    pages: pager.pages,
     hasDelayed: (topic) => delayed.has(topic),
     hasKeys: (topic) => dedupe.has(topic),
     onForgotten: (topic) => {
@@ -125,12 +133,13 @@ export function assemble(setup: BusSetup, { stored, messages, others }: BusBegin
     topics,
     groups,
     retention,
+    pager,
     refusal,
     settle,
     note,
     putBack: (group, messages) => keeper.putBack(group, messages),
   });
-  const browsing = new Browsing({ clock, observer, topics, retention });
+  const browsing = new Browsing({ clock, observer, topics, retention, pager });
   const isAwaited = (name: string) => queues.isAwaited(name) || browsing.isAwaited(name);
   const dedupe = new Dedupe({ clock, schedule, windowMs: limits.dedupeWindowMs });
   const delayed = new Delayed({
@@ -159,14 +168,15 @@ export function assemble(setup: BusSetup, { stored, messages, others }: BusBegin
   });
   const requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
   const tell = (group: Group): void | Promise<void> => keeper.tell(group);
-  const deadLetters = new DeadLetters({ clock, intake, topics, retention, tell });
+  const deadLetters = new DeadLetters({ clock, intake, topics, retention, pager, tell });
   const keeper = new GroupKeeper({ clock, store, retention, topics, groups, queues, deadLetters });
   const settledMs = () => intake.settledMs();
-  const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, fanout, settledMs });
+  const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, pager, fanout, settledMs });
   const parts: BusParts = {
     ...setup,
     schedule,
     retention,
+    untold,
     fanout,
     topics,
     intake,
@@ -181,7 +191,7 @@ export function assemble(setup: BusSetup, { stored, messages, others }: BusBegin
     deadLetters,
     subscriptions,
   };
-  restore(parts, stored, messages);
+  restore(parts, stored);
   others.begin({ ...parts, durability: store.durability });
   return parts;
 }

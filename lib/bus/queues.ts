@@ -13,6 +13,7 @@ import { type Group, QUEUE } from "./group.ts";
 import type { Groups } from "./groups.ts";
 import { assertLease } from "./leases.ts";
 import type { Observer } from "./observer.ts";
+import type { Pager } from "./pager.ts";
 import type { Retention } from "./retention.ts";
 import { lineLength } from "./run.ts";
 import type { TopicTable } from "./topic_table.ts";
@@ -25,6 +26,7 @@ export interface QueuesParts {
   readonly topics: TopicTable;
   readonly groups: Groups;
   readonly retention: Retention;
+  readonly pager: Pager;
   /** Ends what is over in a group. */
   readonly settle: (group: Group, nowMs: number) => void;
   /** Told of a group that was changed; settles when the store has learnt of that. */
@@ -40,6 +42,11 @@ interface Taken extends Batch {
   readonly noted: void | Promise<void>;
 }
 
+/** That nothing was taken, because what is next is to be loaded first. */
+interface Cold {
+  readonly loaded: Promise<void>;
+}
+
 const NOTHING: Taken = { messages: [], noted: undefined };
 
 /** Hands out what is next in the queues of topics. */
@@ -48,6 +55,8 @@ export class Queues {
   readonly #waiting: WaitingPulls;
   /** Those that are served at the end of this turn. */
   readonly #waking = new Set<Group>();
+  /** Those for which something is loaded that somebody waits for. */
+  readonly #loading = new Set<Group>();
   #draining = false;
   #pulled = 0;
   #redelivered = 0;
@@ -108,7 +117,11 @@ export class Queues {
 
   /** See `MessageBus.get`. The store must be synchronous. */
   get(name: string, options: TakeOptions): Message | undefined {
-    return this.#take(name, options, 1).messages[0];
+    const taken = this.#take(name, options, 1);
+    if (!("loaded" in taken)) return taken.messages[0];
+    // Who tries again finds it loaded.
+    taken.loaded.catch(() => {});
+    throw new BusError("not_synchronous", `Cannot get from ${quote(name)} at once: what is next is not in memory`);
   }
 
   /** See `MessageBus.pullBatch`; `assertOpen` throws if the bus may not be used any more. */
@@ -117,9 +130,15 @@ export class Queues {
     const { waitMs = 0, signal, limit = 100 } = options;
     signal?.throwIfAborted();
     // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
-    const taken = waitMs > 0 && this.#mustWait(name, options)
+    let taken = waitMs > 0 && this.#mustWait(name, options)
       ? await this.#takeLater(name, options, { waitMs, signal })
       : this.#take(name, options, limit);
+    while ("loaded" in taken) {
+      await taken.loaded;
+      assertOpen();
+      signal?.throwIfAborted();
+      taken = this.#take(name, options, limit);
+    }
     const { messages, gap, noted } = taken;
     if (noted !== undefined) await noted;
     return { messages, gap };
@@ -130,14 +149,17 @@ export class Queues {
     return this.#waiting.countOf({ topic, group: options.group ?? QUEUE }) > 0 || !this.#hasNext(topic, options);
   }
 
-  async #takeLater(name: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken> {
+  async #takeLater(name: string, options: PullBatchOptions, wait: WaitOptions): Promise<Taken | Cold> {
     if (this.#draining) throw new BusError("draining", "Cannot wait: the bus is shutting down");
     const topic = canonicalTopicName(name);
     const { group = QUEUE, limit = 100, holder } = options;
     const awaited = { topic, group };
     const take = () => {
       if (!this.#hasNext(topic, options)) return undefined;
-      return this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
+      const taken = this.#take(topic, options, holder === undefined ? limit : Math.min(limit, this.#shareOf(awaited)));
+      if (!("loaded" in taken)) return taken;
+      this.#serveLoaded(awaited, taken.loaded);
+      return undefined;
     };
     this.#noteBeforeWaiting(awaited);
     // Waiting was using it.
@@ -155,6 +177,20 @@ export class Queues {
     } catch {
       // A synchronous store has refused it.
     }
+  }
+
+  /** Serves those who wait for a group when what is next is loaded. If it can't be, they are told, and may ask again. */
+  #serveLoaded(awaited: GroupName, loaded: Promise<void>): void {
+    const group = this.#parts.topics.get(awaited.topic)!.groups.get(awaited.group)!;
+    if (this.#loading.has(group)) return;
+    this.#loading.add(group);
+    loaded.then(() => {
+      this.#loading.delete(group);
+      this.#waiting.serveGroup(awaited);
+    }, (error) => {
+      this.#loading.delete(group);
+      this.#waiting.giveUpGroup(awaited, error);
+    });
   }
 
   /** How much of what there is belongs to one of those who wait, so that what comes at once goes to all of them. */
@@ -190,7 +226,7 @@ export class Queues {
   }
 
   /** Takes what is next in a group, at most so many messages, and tells the store. */
-  #take(name: string, options: PullBatchOptions, limit: number): Taken {
+  #take(name: string, options: PullBatchOptions, limit: number): Taken | Cold {
     const group = this.#groupOf(name, options);
     const { observer } = this.#parts;
     if (group === undefined) {
@@ -213,13 +249,15 @@ export class Queues {
       }
       const message = group.take(isFirst, lease);
       if (message === "full" && isFirst) throw noRoom(group);
-      if (message === undefined || message === "full") break;
+      if (message === "cold" && isFirst) return { loaded: this.#parts.pager.load(group.topic, group.wanted) };
+      if (message === undefined || message === "full" || message === "cold") break;
       messages.push(message);
       this.#pulled++;
       if ((message.attempt ?? 1) > 1) this.#redelivered++;
       observer.pulled?.(topic, message);
     }
     if (messages.length === 0) observer.pulled?.(topic, undefined);
+    else this.#parts.pager.ahead(group.topic, messages.at(-1)!.id);
     const gap = group.missed.tell();
     if (gap !== undefined) observer.gap?.(gap);
     // That there is nothing needs no store that can be written to.

@@ -6,9 +6,8 @@
 
 import type { Receipt, ScheduleReceipt } from "./answers.ts";
 import { receiptOf } from "./intake.ts";
-import type { MessageInit } from "../message.ts";
-import type { BusBeginning, BusParts } from "./parts.ts";
-import type { Store, Stored, StoredAnswer, StoredTopic } from "./store.ts";
+import type { BusParts } from "./parts.ts";
+import type { Stored, StoredAnswer, StoredTopic } from "./store.ts";
 import type { Topic } from "./topic.ts";
 
 /** When the newest message of all was created that a store has known, in ms since the Unix epoch; `-Infinity` if none was. */
@@ -25,12 +24,9 @@ export function newestMsOf({ topics, gone }: Stored): number {
  * Gives a bus that has nothing yet the topics that its store has kept, with everything they have, and goes on where the
  * last one has ended: what became due meanwhile is published, leases have ended, and what has expired goes.
  */
-export function restore(parts: BusParts, { topics }: Stored, messages: BusBeginning["messages"]): void {
+export function restore(parts: BusParts, { topics }: Stored): void {
   const nowMs = parts.clock.now();
-  for (const stored of topics) {
-    const topic = parts.topics.restore(stored, messages.get(stored.info.epoch) ?? []);
-    restoreTopic(parts, topic, stored, nowMs);
-  }
+  for (const stored of topics) restoreTopic(parts, parts.topics.restore(stored), stored, nowMs);
   parts.delayed.begin();
 }
 
@@ -46,15 +42,6 @@ function restoreTopic(
   retention.noteMoved(topic);
   // The limits may be lower than they were.
   retention.fit(topic, nowMs);
-}
-
-/** Reads back the messages that a store has kept. */
-export async function readAll(store: Store, { topics }: Stored): Promise<Map<string, readonly MessageInit[]>> {
-  const all = new Map<string, readonly MessageInit[]>();
-  for (const { info, index: { ids } } of topics) {
-    if (ids.length > 0) all.set(info.epoch, await store.read(info, { first: ids[0]!, last: ids.at(-1)! }));
-  }
-  return all;
 }
 
 /** What a publish was answered. How many subscribers its topic had is not kept. */

@@ -6,11 +6,14 @@
 
 import { BusError, quote } from "../errors.ts";
 import { MAX_ID, type Message } from "../message.ts";
+import type { BusTotals } from "./answers.ts";
 import { Heap } from "./heap.ts";
-import type { Limits } from "./limits.ts";
+import { type Limits, retainedBytes } from "./limits.ts";
 import type { DropReason, Observer } from "./observer.ts";
+import type { Pager } from "./pager.ts";
 import type { Append } from "./store.ts";
-import { retainedBytes, type Topic } from "./topic.ts";
+import type { RestoredTopic, Topic } from "./topic.ts";
+import type { UntoldDrops } from "./untold_drops.ts";
 
 /** Whom a {@linkcode Retention} tells. */
 export interface RetentionOptions {
@@ -18,9 +21,19 @@ export interface RetentionOptions {
   readonly limits: Limits;
   /** Told of every message that is dropped. */
   readonly observer: Observer;
+  /** What keeps the memory small, if the store reads back: then the log of a topic may be far larger. */
+  readonly pager: Pager;
+  /** What tells the store of what has left a log. */
+  readonly untold: UntoldDrops;
   /** Told of a topic that lost its last message to another one's. */
   readonly onEmptied: (topic: Topic, nowMs: number) => void;
 }
+
+/** What a {@linkcode Retention} has counted. */
+export type RetentionTotals = Pick<
+  BusTotals,
+  "messages" | "bytes" | "residentBytes" | "scheduledBytes" | "expired" | "dropped" | "damaged"
+>;
 
 interface Firm {
   readonly messages: number;
@@ -32,6 +45,8 @@ interface Firm {
 export class Retention {
   readonly #limits: Limits;
   readonly #observer: Observer;
+  readonly #pager: Pager;
+  readonly #untold: UntoldDrops;
   readonly #onEmptied: RetentionOptions["onEmptied"];
   /** Topics by how many bytes could be dropped from them, negated: the first has most. */
   readonly #ranking = new Heap<Topic>();
@@ -42,23 +57,27 @@ export class Retention {
   #messages = 0;
   #expired = 0;
   #dropped = 0;
+  #damaged = 0;
 
   /** Makes the retention of a bus without topics. */
-  constructor({ limits, observer, onEmptied }: RetentionOptions) {
+  constructor({ limits, observer, pager, untold, onEmptied }: RetentionOptions) {
     this.#limits = limits;
     this.#observer = observer;
+    this.#pager = pager;
+    this.#untold = untold;
     this.#onEmptied = onEmptied;
   }
 
   /** What is retained now, and what no longer is. */
-  get totals(): { messages: number; bytes: number; scheduledBytes: number; expired: number; dropped: number } {
-    const scheduledBytes = this.#heldBytes;
+  get totals(): RetentionTotals {
     return {
       messages: this.#messages,
       bytes: this.#bytes,
-      scheduledBytes,
+      residentBytes: this.#pager.bytes,
+      scheduledBytes: this.#heldBytes,
       expired: this.#expired,
       dropped: this.#dropped,
+      damaged: this.#damaged,
     };
   }
 
@@ -67,8 +86,17 @@ export class Retention {
     topic.rank = this.#ranking.add(topic, 0);
   }
 
+  /** Counts what a store has kept of a topic that was empty until now. Nothing of it is in memory. */
+  restore(topic: Topic, stored: RestoredTopic, nowMs: number): void {
+    topic.restore(stored, nowMs);
+    this.#bytes += topic.bytes;
+    this.#messages += topic.log.length;
+    this.#rank(topic);
+  }
+
   /** Stops counting a topic and what it retains. */
   leave(topic: Topic): void {
+    this.#pager.leave(topic);
     this.#ranking.remove(topic.rank!);
     this.#bytes -= topic.bytes;
     this.#doneBytes -= topic.doneBytes;
@@ -118,7 +146,9 @@ export class Retention {
     return {
       messages: topic.pendingMessages + topic.heldMessages + (keeps ? topic.undone : 0),
       topicBytes: topic.pendingBytes + topic.heldBytes + (keeps ? topic.bytes - topic.doneBytes : 0),
-      allBytes: this.#pendingBytes + this.#heldBytes + (keeps ? this.#bytes - this.#doneBytes : 0),
+      // What can be read back makes room by leaving the memory.
+      allBytes: this.#pendingBytes + this.#heldBytes +
+        (keeps && !this.#pager.isOn ? this.#bytes - this.#doneBytes : 0),
     };
   }
 
@@ -130,6 +160,7 @@ export class Retention {
       topic.pendingMessages += sign * messages;
       topic.pendingBytes += sign * bytes;
       this.#pendingBytes += sign * bytes;
+      this.#pager.count(sign * bytes);
     };
     count(1);
     return () => count(-1);
@@ -140,6 +171,7 @@ export class Retention {
     topic.heldMessages += messages;
     topic.heldBytes += bytes;
     this.#heldBytes += bytes;
+    this.#pager.count(bytes);
   }
 
   /** Stops counting what {@linkcode Retention.hold} counted. */
@@ -150,6 +182,7 @@ export class Retention {
   /** Stops counting all messages that were to be published in a topic later. */
   releaseAll(topic: Topic): void {
     this.#heldBytes -= topic.heldBytes;
+    this.#pager.count(-topic.heldBytes);
     topic.heldMessages = topic.heldBytes = 0;
   }
 
@@ -167,6 +200,7 @@ export class Retention {
     this.#bytes += bytes;
     this.#messages++;
     this.#rank(topic);
+    this.#pager.grow(topic, bytes);
   }
 
   /** Takes note that groups of a topic have moved, or are others. */
@@ -181,15 +215,26 @@ export class Retention {
   /** Drops what has expired in a topic, in the order in which it did. */
   expire(topic: Topic, nowMs: number): void {
     if (topic.expiresMs > nowMs) return;
-    while (topic.expiresMs <= nowMs) this.#drop(topic, topic.nextToExpire!.id, "expired", nowMs);
+    for (let { expiresMs } = topic; expiresMs <= nowMs; { expiresMs } = topic) {
+      this.#drop(topic, topic.nextToExpire!.id, "expired", expiresMs);
+    }
     topic.usedMs = Math.max(topic.usedMs, nowMs);
     this.#rank(topic);
   }
 
   /** Takes a dead letter that was published to its topic again out of its log, if it is still there. */
   takeOut(topic: Topic, id: number, nowMs: number): void {
-    if (topic.deleted || topic.log.get(id) === undefined) return;
-    this.#drop(topic, id, "redriven", nowMs);
+    this.#takeOut(topic, id, "redriven", nowMs);
+  }
+
+  /** Drops a message that the store can't give back, if it is still retained. */
+  damage(topic: Topic, id: number, nowMs: number): void {
+    this.#takeOut(topic, id, "damaged", nowMs);
+  }
+
+  #takeOut(topic: Topic, id: number, reason: DropReason, nowMs: number): void {
+    if (topic.deleted || !topic.log.has(id)) return;
+    this.#drop(topic, id, reason, nowMs);
     this.#rank(topic);
     if (topic.log.length === 0) this.#onEmptied(topic, nowMs);
   }
@@ -202,7 +247,7 @@ export class Retention {
     while (topic.log.length > 0 && (topic.log.length > mostMessages || topic.bytes > mostBytes)) {
       this.#drop(topic, topic.log.first, "limit", nowMs);
     }
-    while (this.#bytes + this.#heldBytes + bytes > maxMemoryBytes) {
+    while (!this.#pager.isOn && this.#bytes + this.#heldBytes + bytes > maxMemoryBytes) {
       this.#rank(topic);
       const largest = this.#ranking.peek()!;
       if (largest.key === 0) return;
@@ -212,17 +257,23 @@ export class Retention {
     }
   }
 
-  #drop(topic: Topic, id: number, reason: DropReason, nowMs: number): void {
+  /** Drops a message, which stops being good at `atMs`. */
+  #drop(topic: Topic, id: number, reason: DropReason, atMs: number): void {
     const bytesBefore = topic.bytes;
     const doneBefore = topic.doneBytes;
-    const message = topic.drop(id, reason);
+    const residentBefore = topic.log.residentBytes;
+    // Before it leaves the log: a message that was handed out as often as it may be is to be a dead letter.
+    for (const group of topic.holding) group.lose(id, atMs);
+    if (this.#pager.isOn) this.#untold.note(topic, id, reason);
+    topic.drop(id, reason);
     this.#bytes += topic.bytes - bytesBefore;
     this.#doneBytes += topic.doneBytes - doneBefore;
+    this.#pager.count(topic.log.residentBytes - residentBefore);
     this.#messages--;
     if (reason === "expired") this.#expired++;
     else if (reason === "limit") this.#dropped++;
-    for (const group of topic.holding) group.lose(message, reason === "expired" ? message.expiresMs : nowMs);
-    this.#observer.dropped?.(message, reason);
+    else if (reason === "damaged") this.#damaged++;
+    this.#observer.dropped?.(topic.info, id, reason);
   }
 
   #rank(topic: Topic): void {

@@ -63,7 +63,10 @@ export interface Append {
   readonly settles?: { readonly topic: TopicInfo; readonly change: GroupChange } | undefined;
   /** What tells them from others. */
   readonly idempotency?: Idempotency | undefined;
-  /** The token of the {@linkcode DelayedMessage} that this is; in the same step it stops being one. */
+  /**
+   * The token of the {@linkcode DelayedMessage} that this is; in the same step it stops being one. If it was one no more,
+   * because somebody else has appended or cancelled it, that rejects with `no_scheduled`.
+   */
   readonly scheduled?: string | undefined;
 }
 
@@ -193,7 +196,8 @@ export interface StoreListener {
   /**
    * Somebody else has appended, maybe to a topic that the bus doesn't know; `expectedId` is the first id. What the bus has
    * asked for and was told to have failed, because the answer was lost, may come this way, too. Told in the order of the
-   * ids of a topic, the answers to the bus's own appends counted.
+   * ids of a topic, the answers to the bus's own appends counted. Without payloads: somebody else has made the topic, by a
+   * message that is to be appended later.
    */
   appended(append: Append): void;
   /** Somebody else has removed a topic with everything it has. */
@@ -250,7 +254,10 @@ export interface Store {
   forget(topic: TopicInfo, group: string): void | Promise<void>;
   /** Keeps a message that is to be appended later. When it is due, the bus asks for the append. */
   delay(message: DelayedMessage): void | Promise<void>;
-  /** Forgets a message that was to be appended later. Not of a removed topic. */
+  /**
+   * Forgets a message that was to be appended later. Not of a removed topic. If there is none, because somebody else has
+   * appended or cancelled it, that rejects with `no_scheduled`.
+   */
   cancel(topic: TopicInfo, token: string): void | Promise<void>;
   /**
    * Forgets messages that left their log, when there is time for it; those that it hasn't forgotten when the process ends

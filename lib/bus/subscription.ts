@@ -81,6 +81,8 @@ export interface Subscription extends AsyncIterable<Message>, Disposable {
 export interface SubscriberHost {
   /** Counts what a subscriber has taken. */
   delivered(delivery: Delivery): void;
+  /** Has the bell of a subscriber rung at the end of this turn. */
+  call(subscriber: Subscriber): void;
   /** Ends a subscriber. */
   unsubscribe(subscriber: Subscriber, reason: EndReason): void;
   /** Looks after a subscriber every so often, until {@linkcode Subscriber.tend} says that this is not needed any more. */
@@ -119,6 +121,7 @@ export class Subscriber implements Subscription {
     this.label = options.label ?? "";
     this.#options = options;
     this.#feed = feed;
+    feed.onLoaded = () => this.#loaded();
   }
 
   get topic(): string {
@@ -161,6 +164,11 @@ export class Subscriber implements Subscription {
     // One that has read everything since it was called is called already.
     if (this.#called) return false;
     return this.#called = true;
+  }
+
+  /** What it reads next, which had to be loaded, is there. */
+  #loaded(): void {
+    if (this.#feed.readable && this.toRing()) this.#host.call(this);
   }
 
   /** Rings the bell. */

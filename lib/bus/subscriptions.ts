@@ -12,6 +12,7 @@ import type { Fanout } from "./fanout.ts";
 import { type Delivery, type Feed, type FeedHost, TopicFeed } from "./feed.ts";
 import { MergedFeed } from "./merged_feed.ts";
 import type { Observer } from "./observer.ts";
+import type { Pager } from "./pager.ts";
 import { PatternTree } from "./pattern_tree.ts";
 import type { Retention } from "./retention.ts";
 import { Runs } from "./run.ts";
@@ -28,6 +29,7 @@ export interface SubscriptionsParts {
   readonly observer: Observer;
   readonly topics: TopicTable;
   readonly retention: Retention;
+  readonly pager: Pager;
   readonly fanout: Fanout;
   /** A time before which everything accepted is visible, and nothing to come will have been created. */
   readonly settledMs: () => number;
@@ -43,10 +45,12 @@ export class Subscriptions {
   /** Makes one without subscriptions. */
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
-    const { clock, topics, retention, fanout, settledMs } = parts;
+    const { clock, topics, retention, pager, fanout, settledMs } = parts;
     this.#feedHost = {
       runs: new Runs(clock),
       gone: topics.gone,
+      pager,
+      clock,
       expire: (topic) => {
         // What a deleted one has is not counted any more.
         if (!topic.deleted) retention.expire(topic, clock.now());
@@ -120,6 +124,7 @@ export class Subscriptions {
 
   readonly #subscriberHost: SubscriberHost = {
     delivered: (delivery: Delivery) => this.#countDelivery(delivery),
+    call: (subscriber: Subscriber) => this.#parts.fanout.call(subscriber),
     unsubscribe: (subscriber: Subscriber, reason: EndReason) => this.#end(subscriber, reason),
     watch: (subscriber: Subscriber, everyMs: number) => this.#watch(subscriber, everyMs),
     unwatch: (appointment: Appointment) => this.#parts.schedule.remove(appointment),

@@ -7,30 +7,26 @@
 import type { Gap } from "../event.ts";
 import type { Message, TopicInfo } from "../message.ts";
 import { isReserved } from "../topic_name.ts";
-import { envelopeLength, type EnvelopeParts } from "../wire/json.ts";
 import { Audience } from "./audience.ts";
-import { Expiries } from "./expiries.ts";
+import { Damage } from "./damage.ts";
+import { Expiries, type Expiry } from "./expiries.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
-import { MESSAGE_OVERHEAD_BYTES } from "./limits.ts";
-import { Log } from "./log.ts";
+import { retainedBytes } from "./limits.ts";
+import { Log, type LogPages } from "./log.ts";
 import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";
+import type { Dropped, StoredTopic } from "./store.ts";
 import { TextChunks } from "./text_chunks.ts";
 
 const encoder = new TextEncoder();
-
-/** What a message is counted for while it is retained. */
-export function retainedBytes(topic: TopicInfo, parts: EnvelopeParts): number {
-  return envelopeLength(topic, parts) + MESSAGE_OVERHEAD_BYTES;
-}
 
 /** The state of one topic. The bus changes it, in one go, never with an `await` in the middle. */
 export class Topic {
   /** What its messages carry. */
   readonly info: TopicInfo;
   /** Its retained messages. */
-  readonly log: Log = new Log();
+  readonly log: Log;
   /** What all who pull share: the queue, and the groups that have a name, by that. */
   readonly groups: Map<string, Group> = new Map();
   /** Those of them that are not done with some message: they care about what leaves the log. */
@@ -68,11 +64,13 @@ export class Topic {
   readonly #expiries: Expiries;
 
   /** The newest message that a limit has dropped, and when it was created. */
-  #limitLost = { id: -1, createdMs: -Infinity };
+  #limitLost: Dropped["limit"];
+  readonly #damage = new Damage();
 
   /** Makes an empty topic at `nowMs`, which may be before the time that its info gives, so that its epoch is new. */
-  constructor(info: TopicInfo, nowMs: number) {
+  constructor(info: TopicInfo, nowMs: number, pages?: LogPages) {
     this.info = info;
+    this.log = new Log(pages);
     this.isReserved = isReserved(info.name);
     this.usedMs = nowMs;
     this.#expiries = new Expiries(this.log, info.ttlMs);
@@ -109,12 +107,12 @@ export class Topic {
       this.#doneTo = this.log.first;
       this.#doneBytes = 0;
     }
-    for (let message = this.log.from(this.#doneTo); message !== undefined && message.id < floor;) {
-      this.#doneBytes += this.#bytesOf(message);
-      this.#doneTo = message.seq;
-      message = this.log.from(message.seq);
+    const end = Math.min(floor, this.log.next);
+    for (let id = this.log.idFrom(this.#doneTo); id < end; id = this.log.idFrom(id + 1)) {
+      this.#doneBytes += this.log.bytesAt(id)!;
+      this.#doneTo = id + 1;
     }
-    this.#doneTo = Math.max(this.#doneTo, Math.min(floor, this.log.next));
+    this.#doneTo = Math.max(this.#doneTo, end);
   }
 
   /** The id of the next message to be accepted, those on their way to the store counted. */
@@ -124,17 +122,41 @@ export class Topic {
 
   /** When its newest message was created, retained or not; `-Infinity` if it has had none. */
   get newestMs(): number {
-    return Math.max(this.log.newest?.createdMs ?? -Infinity, this.log.lostBefore(this.log.next));
+    return Math.max(this.log.newestMs ?? -Infinity, this.log.lostBefore(this.log.next));
+  }
+
+  /** The newest message that a limit has dropped, and when it was created; `undefined` if none was. */
+  get limitLost(): Dropped["limit"] {
+    return this.#limitLost;
+  }
+
+  /** How long the newest retained message is kept, in milliseconds; if there is none, what the topic says. */
+  get newestTtlMs(): number {
+    const { last } = this.log;
+    return last === undefined ? this.info.ttlMs : this.#expiries.ttlOf(last);
   }
 
   /** The retained message that expires first, the oldest of several; `undefined` if none expires. */
-  get nextToExpire(): Message | undefined {
+  get nextToExpire(): Expiry | undefined {
     return this.#expiries.first;
   }
 
   /** When that is, in milliseconds since the Unix epoch; `Infinity` if none does. */
   get expiresMs(): number {
-    return this.#expiries.first?.expiresMs ?? Infinity;
+    return this.#expiries.expiresMs;
+  }
+
+  /** Begins, empty until now, with what a store has kept. */
+  restore(stored: RestoredTopic, nowMs: number): void {
+    const { index: { ids, createdMs, bytes, ttlMs }, limit } = stored;
+    this.log.restore(stored, nowMs);
+    this.#limitLost = limit;
+    for (const each of bytes) this.#bytes += each;
+    if (ttlMs.size === 0) return;
+    for (const [at, id] of ids.entries()) {
+      const unusualMs = ttlMs.get(id);
+      if (unusualMs !== undefined) this.#expiries.add({ id, createdMs: createdMs[at]!, ttlMs: unusualMs });
+    }
   }
 
   /** The bytes of a payload that is kept for `ttlMs`: a text in UTF-8, bytes as they are. */
@@ -147,7 +169,7 @@ export class Topic {
 
   /** Appends a message, which counts as `bytes`. */
   append(message: Message, bytes: number): void {
-    this.log.append(message);
+    this.log.append(message, bytes);
     this.#expiries.add(message);
     this.#bytes += bytes;
   }
@@ -156,8 +178,10 @@ export class Topic {
   gapAt(next: number): Gap | undefined {
     const end = this.log.idFrom(next);
     if (next >= end) return undefined;
+    const isDamaged = this.#damage.reaches(next, end);
     // A limit drops the oldest, so nothing that is retained is before what it has dropped.
-    const reason = this.#limitLost.id >= next ? "dropped" : "expired";
+    const isDropped = this.#limitLost !== undefined && this.#limitLost.id >= next;
+    const reason = isDamaged ? "damaged" : isDropped ? "dropped" : "expired";
     return { topic: this.info.name, from: next, to: end - 1, reason };
   }
 
@@ -168,27 +192,26 @@ export class Topic {
   gapSince(createdMs: number): Gap | undefined {
     const start = this.log.firstSince(createdMs);
     if (this.log.lostBefore(start) < createdMs) return undefined;
-    const reason = this.#limitLost.createdMs >= createdMs ? "dropped" : "expired";
+    const isDamaged = this.#damage.newestMsBefore(start) >= createdMs;
+    const isDropped = this.#limitLost !== undefined && this.#limitLost.createdMs >= createdMs;
+    const reason = isDamaged ? "damaged" : isDropped ? "dropped" : "expired";
     return { topic: this.info.name, from: null, to: start - 1, reason };
   }
 
   /** Drops the retained message of this id; for a limit only the oldest. There must be one. */
-  drop(id: number, reason: DropReason): Message {
-    const message = this.log.drop(id)!;
-    this.#expiries.remove(message);
-    if (reason === "limit") {
-      this.#limitLost.id = message.id;
-      this.#limitLost.createdMs = message.createdMs;
-    }
-    const bytes = this.#bytesOf(message);
+  drop(id: number, reason: DropReason): void {
+    const { log } = this;
+    const createdMs = id === log.first ? log.oldestMs! : log.createdAt(id)!;
+    const bytes = log.drop(id)!;
+    this.#expiries.remove(id);
+    if (reason === "limit") this.#limitLost = { id, createdMs };
+    if (reason === "damaged") this.#damage.add(id, createdMs);
     this.#bytes -= bytes;
-    if (message.id < this.#doneTo) this.#doneBytes -= bytes;
+    if (id < this.#doneTo) this.#doneBytes -= bytes;
     // A topic that retains nothing must hold no chunk either.
-    if (this.log.length === 0) this.#texts = undefined;
-    return message;
-  }
-
-  #bytesOf(message: Message): number {
-    return retainedBytes(this.info, message);
+    if (log.length === 0) this.#texts = undefined;
   }
 }
+
+/** What a topic begins with; see there. */
+export type RestoredTopic = Pick<StoredTopic, "index" | "next" | "lostMs" | "limit">;

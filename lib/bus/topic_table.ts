@@ -5,17 +5,18 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import { epochOf, Message, type MessageInit, type TopicInfo } from "../message.ts";
+import { epochOf, type TopicInfo } from "../message.ts";
 import { assertPublishable, canonicalTopicName } from "../topic_name.ts";
 import type { Clock } from "./clock.ts";
 import type { Fanout } from "./fanout.ts";
 import { type GoneBefore, GoneTopics } from "./gone_topics.ts";
 import type { Groups } from "./groups.ts";
 import type { Limits } from "./limits.ts";
+import type { LogPages } from "./log.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import { type Store, type StoredTopic, TopicSuperseded } from "./store.ts";
-import { retainedBytes, Topic } from "./topic.ts";
+import { Topic } from "./topic.ts";
 
 /** What a {@linkcode TopicTable} works with. */
 export interface TopicTableParts {
@@ -26,6 +27,8 @@ export interface TopicTableParts {
   readonly fanout: Fanout;
   readonly groups: Groups;
   readonly store: Store;
+  /** What the logs of topics share their memory with, if the store reads back. */
+  readonly pages: LogPages | undefined;
   /** Whether something is to be published in a topic later. */
   readonly hasDelayed: (topic: Topic) => boolean;
   /** Whether publishes of a topic are remembered, so that a repeat is known as one. */
@@ -115,7 +118,7 @@ export class TopicTable {
   }
 
   #make(name: string, ttlMs: number): Topic {
-    const { limits: { maxTopics }, clock, groups } = this.#parts;
+    const { limits: { maxTopics }, clock, groups, pages } = this.#parts;
     if (this.#topics.size >= maxTopics) {
       throw new BusError(
         "too_many_topics",
@@ -124,18 +127,19 @@ export class TopicTable {
     }
     const nowMs = clock.now();
     const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
-    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs);
+    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs, pages);
     this.#enter(topic);
     groups.open(topic);
     return topic;
   }
 
   /** Takes over a topic that the store has kept, and its groups. The limits don't refuse it. */
-  restore(stored: StoredTopic, messages: readonly MessageInit[]): Topic {
-    const { clock, groups, schedule, retention } = this.#parts;
-    const topic = new Topic(stored.info, clock.now());
+  restore(stored: StoredTopic): Topic {
+    const { clock, groups, schedule, retention, pages } = this.#parts;
+    const nowMs = clock.now();
+    const topic = new Topic(stored.info, nowMs, pages);
     this.#enter(topic);
-    refill(topic, stored, messages, retention);
+    retention.restore(topic, stored, nowMs);
     if (topic.log.length > 0) schedule.move(topic.appointment!, topic.expiresMs);
     groups.restore(topic, stored.groups);
     return topic;
@@ -146,12 +150,12 @@ export class TopicTable {
    * it was removed, or this bus was about to make it when somebody else did; the groups that wait for that go on to wait.
    */
   adopt(info: TopicInfo): Topic {
-    const { clock, groups } = this.#parts;
+    const { clock, groups, pages } = this.#parts;
     const old = this.#topics.get(info.name);
     if (old?.info.epoch === info.epoch) return old;
     if (old?.log.next === 0) this.forget(old);
     else if (old !== undefined) this.#clear(old);
-    const topic = new Topic(info, clock.now());
+    const topic = new Topic(info, clock.now(), pages);
     this.#enter(topic);
     groups.open(topic);
     this.noteUse(topic);
@@ -162,8 +166,7 @@ export class TopicTable {
     const { limits: { topicIdleMs }, schedule, retention } = this.#parts;
     this.#topics.set(topic.info.name, topic);
     retention.enter(topic);
-    const dueMs = topic.log.length > 0 ? topic.expiresMs : topic.usedMs + topicIdleMs;
-    topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, dueMs);
+    topic.appointment = schedule.add({ due: (nowMs) => this.#tend(topic, nowMs) }, topic.usedMs + topicIdleMs);
   }
 
   /** Notes that the store learns of a topic. Not when it was made: of one whose first publish is refused nobody sees the epoch. */
@@ -256,26 +259,6 @@ export class TopicTable {
     this.#parts.groups.close(topic);
     this.#parts.retention.leave(topic);
     this.#parts.onForgotten(topic);
-  }
-}
-
-function refill(
-  topic: Topic,
-  { info, next, lostMs, limit }: StoredTopic,
-  messages: readonly MessageInit[],
-  retention: Retention,
-): void {
-  const kept = new Map(messages.map((init) => [init.id, init]));
-  for (let id = 0; id < next; id++) {
-    const init = kept.get(id);
-    if (init !== undefined) {
-      retention.retain(topic, new Message(info, init));
-      continue;
-    }
-    const createdMs = id === limit?.id ? limit.createdMs : topic.log.newest?.createdMs ?? lostMs;
-    const message = new Message(info, { id, payload: new Uint8Array(), createdMs });
-    topic.append(message, retainedBytes(info, message));
-    topic.drop(id, id === limit?.id ? "limit" : "expired");
   }
 }
 

@@ -102,6 +102,11 @@ export class WaitingPulls {
     for (const pull of this.#byTopic.get(topic)?.get(group) ?? []) if (!pull.serve()) return;
   }
 
+  /** Ends the waiting for a group of a topic with an error. */
+  giveUpGroup({ topic, group }: GroupName, reason: unknown): void {
+    for (const pull of [...this.#byTopic.get(topic)?.get(group) ?? []]) pull.giveUp(reason);
+  }
+
   /** Gives all who wait for a topic what there is for them, whether or not there was something for those before. */
   serveAll(topic: string): void {
     for (const pulls of this.#byTopic.get(topic)?.values() ?? []) for (const pull of pulls) pull.serve();

@@ -71,9 +71,7 @@ function ackHeaders(acked: Settlement | undefined): HeaderRecord {
 export async function browse(bus: MessageBus, topic: string, request: BrowseRequest): Promise<Response> {
   const { since, waitMs, raw, asText, signal } = request;
   const options = { since, limit: raw ? 1 : request.limit };
-  const page = waitMs === 0
-    ? bus.browse(topic, options)
-    : await unlessGone(bus.browseWaiting(topic, { ...options, waitMs, signal }), signal);
+  const page = await unlessGone(bus.browse(topic, { ...options, waitMs, signal }), signal);
   if (page === undefined) throw noTopic(topic);
   const headers = { "msgbus-next": page.next, ...gapHeaders(page.gap) };
   if (!raw) return linesResponse(page.messages, asText ? TEXT : NDJSON, headers);

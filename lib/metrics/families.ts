@@ -107,8 +107,9 @@ export const FAMILIES: readonly FamilySpec[] = [
     name: "msgbus_messages_dropped_total",
     type: "counter",
     labels: ["reason"],
-    help: "Messages that left their log because they expired or because of a limit, read or not",
-    read: ({ totals }) => each("reason", { expired: totals.expired, limit: totals.dropped }),
+    help:
+      "Messages that left their log because they expired, because of a limit or because they are damaged, read or not",
+    read: ({ totals: { expired, dropped, damaged } }) => each("reason", { expired, limit: dropped, damaged }),
   },
   {
     name: "msgbus_gaps_total",

@@ -43,8 +43,8 @@ const LAG_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 export class Metrics implements Observer {
   #publishedBytes = 0;
   #postponed = 0;
-  readonly #gaps: Record<GapReason, number> = { expired: 0, dropped: 0, reset: 0 };
-  readonly #missed: Record<GapReason, number> = { expired: 0, dropped: 0, reset: 0 };
+  readonly #gaps: Record<GapReason, number> = { expired: 0, dropped: 0, damaged: 0, reset: 0 };
+  readonly #missed: Record<GapReason, number> = { expired: 0, dropped: 0, damaged: 0, reset: 0 };
   readonly #ended: Record<EndReason, number> = { closed: 0, deleted: 0, drained: 0, stalled: 0 };
   readonly #errors = Object.fromEntries(ERROR_CODES.map((code) => [code, 0])) as Record<ErrorCode, number>;
   /** Answers by method and status: a row of all statuses for each method. */

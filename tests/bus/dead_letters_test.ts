@@ -18,7 +18,8 @@ function setUp(options: BusOptions = {}) {
       await bus.nack(lease, { reason });
     }
   };
-  const dead = (topic = "t") => bus.browse(`${topic}/-dead`)?.messages.map((message) => message.text()) ?? [];
+  const dead = async (topic = "t") =>
+    (await bus.browse(`${topic}/-dead`))?.messages.map((message) => message.text()) ?? [];
   return { clock, bus, kill, dead };
 }
 
@@ -43,7 +44,7 @@ Deno.test("a message that is handed back as often as allowed moves to the dead l
   clock.tick(500);
   await kill("t", { reason: "exit 3" });
   assertEquals(bus.get("t", { group: "g" })?.text(), "b");
-  const letter = bus.browse("t/-dead")!.messages[0]!;
+  const letter = (await bus.browse("t/-dead"))!.messages[0]!;
   const { contentType, key } = letter;
   assertEquals({ contentType, key, text: letter.text() }, { contentType: "text/plain", key: "k", text: "a" });
   assertEquals({ ...letter.headers }, {
@@ -60,16 +61,19 @@ Deno.test("a message that is handed back as often as allowed moves to the dead l
   assertEquals([bus.totals().dead, bus.groups("t")[1]?.dead], [1, 1]);
 });
 
-Deno.test("a message whose last lease ends becomes a dead letter then, though nobody asks", () => {
+Deno.test("a message whose last lease ends becomes a dead letter then, though nobody asks", async () => {
   const { bus, clock, dead } = setUp({ maxAttempts: 1 });
   bus.put("t", "a");
   const { lease = "" } = bus.get("t", { leaseMs: 1000 })!;
   clock.tick(999);
-  assertEquals(dead(), []);
+  assertEquals(await dead(), []);
   clock.tick(21);
   clock.flush();
-  assertEquals([dead(), bus.browse("t/-dead")?.messages[0]?.headers["msgbus-dead-reason"]], [["a"], "lease expired"]);
-  assertEquals(bus.groups("t")[0]?.cursor, bus.browse("t")?.next);
+  assertEquals([await dead(), (await bus.browse("t/-dead"))?.messages[0]?.headers["msgbus-dead-reason"]], [
+    ["a"],
+    "lease expired",
+  ]);
+  assertEquals(bus.groups("t")[0]?.cursor, (await bus.browse("t"))?.next);
   assertEquals(bus.totals().leased, 0);
   void lease;
 });
@@ -82,7 +86,7 @@ Deno.test("the ack of a message that has become a dead letter is unknown", async
   assertEquals(await bus.ack(lease), { done: [], unknown: [lease] });
 });
 
-Deno.test("a message that expires after its last lease has ended is a dead letter, not lost, though nobody looked", () => {
+Deno.test("a message that expires after its last lease has ended is a dead letter, not lost, though nobody looked", async () => {
   const { bus, clock, dead } = setUp({ maxAttempts: 1 });
   bus.put("t", "a", { ttlMs: 1001 });
   bus.put("u", "b", { ttlMs: 1000 });
@@ -91,7 +95,12 @@ Deno.test("a message that expires after its last lease has ended is a dead lette
   bus.groups("t");
   bus.groups("u");
   clock.flush();
-  assertEquals([dead("t"), dead("u"), bus.groups("t")[0]?.lost, bus.groups("u")[0]?.lost], [["a"], [], 0, 1]);
+  assertEquals([await dead("t"), await dead("u"), bus.groups("t")[0]?.lost, bus.groups("u")[0]?.lost], [
+    ["a"],
+    [],
+    0,
+    1,
+  ]);
 });
 
 Deno.test("maxAttempts 0 hands out without end, and dead letters have no dead letters", async () => {
@@ -130,11 +139,11 @@ Deno.test("a dead letter that can't be kept is not lost: that is tried again", a
   bus.put("other", "x");
   bus.put("t", "a");
   await kill();
-  assertEquals([dead(), bus.groups("t")[1]?.waiting, bus.groups("t")[1]?.attempts], [[], 1, 2]);
+  assertEquals([await dead(), bus.groups("t")[1]?.waiting, bus.groups("t")[1]?.attempts], [[], 1, 2]);
   assertEquals(bus.get("t", { group: "g" }), undefined);
   await bus.delete("other");
   clock.tick(1020);
-  assertEquals([dead(), bus.groups("t")[1]?.waiting], [["a"], 0]);
+  assertEquals([await dead(), bus.groups("t")[1]?.waiting], [["a"], 0]);
 });
 
 Deno.test("a dead letter and what its group is done with are one step of the store, which knows the reason before", async () => {
@@ -147,7 +156,7 @@ Deno.test("a dead letter and what its group is done with are one step of the sto
   await store.answer();
   const nacked = bus.nack((await pulled)!.lease!);
   assertEquals(store.waiting, ["advance t g to 1, 0 has 1", "append 1 to t/-dead, g of t has 0 done"]);
-  assertEquals(bus.browse("t/-dead")?.messages.length, 0);
+  assertEquals((await bus.browse("t/-dead"))?.messages.length, 0);
   await store.answer();
   await nacked;
   await store.refuse();
@@ -237,7 +246,7 @@ Deno.test("a dead letter keeps the memory of no message but its own", async () =
   const { bus, kill } = setUp();
   for (let i = 0; i < 1000; i++) bus.put("t", "x".repeat(100));
   await kill();
-  assertEquals(bus.browse("t/-dead")?.messages[0]?.payload.buffer.byteLength, 100);
+  assertEquals((await bus.browse("t/-dead"))?.messages[0]?.payload.buffer.byteLength, 100);
 });
 
 Deno.test("MessageBus.redrive publishes dead letters to their topic again, and they leave theirs", async () => {
@@ -249,9 +258,9 @@ Deno.test("MessageBus.redrive publishes dead letters to their topic again, and t
   bus.subscribe("t", {
     onReady: (subscription) => seen.push(subscription.take()?.text(), subscription.take()?.text()),
   });
-  assertEquals([dead(), await bus.redrive("t")], [["a", "b"], { redriven: 2, remaining: 0 }]);
-  assertEquals([dead(), bus.topic("t/-dead")?.length, bus.totals().redriven], [[], 0, 2]);
-  const [a, b] = bus.browse("t", { since: { next: 2 } })!.messages;
+  assertEquals([await dead(), await bus.redrive("t")], [["a", "b"], { redriven: 2, remaining: 0 }]);
+  assertEquals([await dead(), bus.topic("t/-dead")?.length, bus.totals().redriven], [[], 0, 2]);
+  const [a, b] = (await bus.browse("t", { since: { next: 2 } }))!.messages;
   assertEquals([a?.text(), a?.key, a?.contentType, { ...a?.headers }], ["a", "k", "text/plain", { trace: "7" }]);
   assertEquals([b?.text(), b?.attributes, bus.get("t", { group: "g", leaseMs: 1000 })?.attempt], ["b", undefined, 1]);
   assertEquals(await bus.redrive("t"), { redriven: 0, remaining: 0 });
@@ -265,23 +274,27 @@ Deno.test("MessageBus.redrive keeps a message as long as it was to be kept at fi
   const { bus, kill } = setUp({ maxAttempts: 1, ttlMs: 60_000 });
   for (const ttlMs of [0, 3_600_000, undefined]) bus.put("t", "a", { ttlMs });
   await kill("t", { times: 3 });
-  const dead = bus.browse("t/-dead")!.messages;
+  const dead = (await bus.browse("t/-dead"))!.messages;
   assertEquals(dead.map(({ headers }) => headers["msgbus-dead-ttl"]), ["0s", "1h", undefined]);
   assertEquals(dead.map(({ ttlMs }) => ttlMs), [DEAD_TTL_MS, DEAD_TTL_MS, DEAD_TTL_MS]);
   await bus.redrive("t");
-  assertEquals(bus.browse("t", { since: { next: 3 } })?.messages.map(({ ttlMs }) => ttlMs), [0, 3_600_000, 60_000]);
+  assertEquals((await bus.browse("t", { since: { next: 3 } }))?.messages.map(({ ttlMs }) => ttlMs), [
+    0,
+    3_600_000,
+    60_000,
+  ]);
 });
 
 Deno.test("MessageBus.redrive takes those of one group only, if it is told to", async () => {
   const { bus, kill, dead } = setUp({ maxAttempts: 1 });
   bus.put("t", "a");
   for (const group of ["g", "h", ""]) await kill("t", { group, times: 1 });
-  assertEquals([dead().length, await bus.redrive("t", { group: "h" })], [3, { redriven: 1, remaining: 0 }]);
+  assertEquals([(await dead()).length, await bus.redrive("t", { group: "h" })], [3, { redriven: 1, remaining: 0 }]);
   assertEquals([await bus.redrive("t", { group: "" }), await bus.redrive("t", { group: "" })], [
     { redriven: 1, remaining: 0 },
     { redriven: 0, remaining: 0 },
   ]);
-  assertEquals(bus.browse("t/-dead")?.messages.map(({ headers }) => headers["msgbus-dead-group"]), ["g"]);
+  assertEquals((await bus.browse("t/-dead"))?.messages.map(({ headers }) => headers["msgbus-dead-group"]), ["g"]);
 });
 
 Deno.test("MessageBus.redrive tells a reader of dead letters what is gone", async () => {
@@ -299,8 +312,8 @@ Deno.test("MessageBus.redrive stops when the topic takes no more, and fails if i
   for (const payload of ["a", "b", "c"]) bus.put("t", payload);
   await kill("t", { times: 3 });
   for (const payload of ["d", "e"]) bus.put("t", payload);
-  assertEquals([await bus.redrive("t"), dead()], [{ redriven: 1, remaining: 2 }, ["b", "c"]]);
-  assertEquals([await codeOfRejection(bus.redrive("t")), dead()], ["topic_full", ["b", "c"]]);
+  assertEquals([await bus.redrive("t"), await dead()], [{ redriven: 1, remaining: 2 }, ["b", "c"]]);
+  assertEquals([await codeOfRejection(bus.redrive("t")), await dead()], ["topic_full", ["b", "c"]]);
 });
 
 Deno.test("MessageBus.redrive asks the store for one step each, and twice at once publishes each once", async () => {

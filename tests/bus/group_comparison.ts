@@ -11,7 +11,7 @@ import { type ModelTopic, retained } from "./group_of_model.ts";
 import type { Answer, Subject } from "./group_subject.ts";
 
 /** Compares everything there is to see. */
-export function compare(model: GroupModel, subject: Subject): void {
+export async function compare(model: GroupModel, subject: Subject): Promise<void> {
   compareWaits(model, subject);
   assertEquals(model.overdue(), [], "not published in time");
   const { bus } = subject;
@@ -25,7 +25,7 @@ export function compare(model: GroupModel, subject: Subject): void {
     shown.map(({ topic, name }) => `${topic.name} ${name}`).sort(),
   );
   assertEquals(bus.names(), model.topics.map(({ name }) => name).sort());
-  const groups = subject.look();
+  const groups = await subject.look();
   for (const topic of model.topics) {
     const stats = groups.filter((group) => group.topic === topic.name);
     for (const group of model.isUseOpen ? topic.groups : []) {
@@ -33,7 +33,11 @@ export function compare(model: GroupModel, subject: Subject): void {
     }
     const expected = topic.groups.map((group) => model.statsOf(group)).sort(byGroup);
     assertEquals(stats.map(({ warning: _, ...stats }) => stats).sort(byGroup), expected);
-    assertEquals(subject.contentsOf(topic.name), retained(topic).map(({ id }) => id), `what ${topic.name} retains`);
+    assertEquals(
+      await subject.contentsOf(topic.name),
+      retained(topic).map(({ id }) => id),
+      `what ${topic.name} retains`,
+    );
     assertEquals(bus.topic(topic.name)!.length, retained(topic).length);
     compareScheduled(topic, model, subject);
   }

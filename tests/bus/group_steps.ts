@@ -27,7 +27,7 @@ function stepOf(name: string, run: (subject: Subject, model: GroupModel) => void
       subject.noteWaits();
       for (const each of subject.news()) model.observe(each);
       model.forgetIdle((topic, group) => subject.isForgotten(topic, group));
-      compare(model, subject);
+      await compare(model, subject);
       model.forgetDoubts();
     },
     toString: () => name,

@@ -116,14 +116,14 @@ export class Subject {
   /** Asks for everything, so that nothing is left that a timer is late for. */
   ask(): void {
     this.bus.groups();
-    for (const name of this.bus.names()) this.bus.browse(name);
+    for (const name of this.bus.names()) void this.bus.browse(name);
   }
 
   /** Has the history judge everything there is to see; returns all groups. */
-  look(): GroupStats[] {
+  async look(): Promise<GroupStats[]> {
     const groups = this.bus.names().flatMap((name) => this.bus.groups(name));
     for (const { topic, cursor } of groups) {
-      this.history.retained({ name: topic, epoch: parseCursor(cursor)!.epoch! }, new Set(this.contentsOf(topic)));
+      this.history.retained({ name: topic, epoch: parseCursor(cursor)!.epoch! }, new Set(await this.contentsOf(topic)));
     }
     this.history.looked(groups, this.clock.now());
     return groups;
@@ -135,11 +135,11 @@ export class Subject {
   }
 
   /** The ids of the messages that a topic retains. */
-  contentsOf(topic: string): number[] {
+  async contentsOf(topic: string): Promise<number[]> {
     const all: number[] = [];
     let next: number | undefined;
     while (true) {
-      const page = this.bus.browse(topic, { since: next === undefined ? "earliest" : { next }, limit: 1000 })!;
+      const page = (await this.bus.browse(topic, { since: next === undefined ? "earliest" : { next }, limit: 1000 }))!;
       all.push(...page.messages.map(({ id }) => id));
       const after = parseCursor(page.next)!.next;
       if (after === next) return all;
@@ -156,7 +156,7 @@ export class Subject {
       await goOn();
       this.ask();
       this.news();
-      for (const { topic, group } of this.look()) {
+      for (const { topic, group } of await this.look()) {
         const pull: ModelPull = { topic, group, from: undefined, leaseMs: undefined, limit: 100 };
         for (let isEmpty = false, pulls = 1; !isEmpty; pulls++) {
           assert(pulls < 100, "pulls without end");
@@ -166,7 +166,7 @@ export class Subject {
         }
       }
     }
-    this.look();
+    await this.look();
     this.history.drained(this.clock.now());
   }
 }

@@ -235,7 +235,7 @@ Deno.test("MessageBus.nack refuses a wrong delay, and cuts a reason that is too 
   }
   put("a");
   await bus.nack(lease().lease!, { reason: "é".repeat(1023) + "😀" });
-  const reason = bus.browse("t/-dead")!.messages[0]!.headers["msgbus-dead-reason"]!;
+  const reason = (await bus.browse("t/-dead"))!.messages[0]!.headers["msgbus-dead-reason"]!;
   assertEquals([reason.length, reason.isWellFormed(), reason.slice(0, 2)], [1024, true, "éé"]);
 });
 
@@ -570,7 +570,7 @@ Deno.test("MessageBus with discard new drops only what every group is done with"
   assertEquals(codeOf(() => put("e", "f")), "topic_full");
 });
 
-Deno.test("MessageBus with discard new drops what groups are done with though nobody has pulled since", () => {
+Deno.test("MessageBus with discard new drops what groups are done with though nobody has pulled since", async () => {
   const { bus, clock, lease } = setUp({ discard: "new", maxMessages: 2, maxAttempts: 1 });
   bus.put("t", "a");
   bus.put("t", "b");
@@ -579,7 +579,7 @@ Deno.test("MessageBus with discard new drops what groups are done with though no
   // It is a dead letter.
   bus.put("t", "c");
   assertEquals(codeOf(() => bus.put("t", "d")), "topic_full");
-  assertEquals(bus.browse("t")?.messages.map((message) => message.text()), ["b", "c"]);
+  assertEquals((await bus.browse("t"))?.messages.map((message) => message.text()), ["b", "c"]);
 });
 
 Deno.test("MessageBus with discard new counts the queue once it was used", () => {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Append, DelayedMessage, Durability, GroupChange, Store, Stored } from "../../lib/bus/store.ts";
+import type { Append, DelayedMessage, Dropped, Durability, GroupChange, Store, Stored } from "../../lib/bus/store.ts";
 import { BusError } from "../../lib/errors.ts";
 import type { MessageInit, TopicInfo } from "../../lib/message.ts";
 
@@ -38,7 +38,7 @@ export class LaterStore implements Store {
     return { startedMs: Infinity, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: Infinity };
   }
 
-  read(): Promise<readonly MessageInit[]> {
+  read(_topic: TopicInfo, _ids: { readonly first: number; readonly last: number }): Promise<readonly MessageInit[]> {
     return Promise.resolve([]);
   }
 
@@ -46,7 +46,7 @@ export class LaterStore implements Store {
     const more = settles === undefined
       ? ""
       : `, ${settles.change.group} of ${settles.topic.name} has ${settles.change.done.join(" ")} done`;
-    return this.#ask(`append ${payloads.length} to ${topic.name}${more}`, topic, () => {
+    return this.ask(`append ${payloads.length} to ${topic.name}${more}`, topic, () => {
       let log = this.#logs.get(topic.epoch);
       const nextId = log?.length ?? 0;
       if (exact && nextId !== expectedId) {
@@ -63,30 +63,30 @@ export class LaterStore implements Store {
   note(topic: TopicInfo, { group, next, unacked, done }: GroupChange): Promise<void> {
     const more = [...unacked.map(({ id, attempt }) => `${id} has ${attempt}`), ...done.map((id) => `${id} done`)];
     const name = group === "" ? topic.name : `${topic.name} ${group}`;
-    return this.#ask([`advance ${name} to ${next}`, ...more].join(", "), topic, () => {});
+    return this.ask([`advance ${name} to ${next}`, ...more].join(", "), topic, () => {});
   }
 
   forget(topic: TopicInfo, group: string): Promise<void> {
-    return this.#ask(`forget ${topic.name} ${group}`, topic, () => {});
+    return this.ask(`forget ${topic.name} ${group}`, topic, () => {});
   }
 
   delay(message: DelayedMessage): Promise<void> {
-    return this.#ask(`delay for ${message.topic.name}`, message.topic, () => {
+    return this.ask(`delay for ${message.topic.name}`, message.topic, () => {
       if (this.#delayed.has(message.token)) throw new Error(`Two messages are called ${message.token}`);
       this.#delayed.set(message.token, message);
     });
   }
 
   cancel(topic: TopicInfo, token: string): Promise<void> {
-    return this.#ask(`cancel for ${topic.name}`, topic, () => {
+    return this.ask(`cancel for ${topic.name}`, topic, () => {
       if (!this.#delayed.delete(token)) throw new Error(`Nothing is called ${token}`);
     });
   }
 
-  drop(): void {}
+  drop(_topic: TopicInfo, _dropped: Dropped): void {}
 
   remove(topic: TopicInfo): Promise<void> | void {
-    return this.#ask(`remove ${topic.name}`, topic, () => {
+    return this.ask(`remove ${topic.name}`, topic, () => {
       this.#logs.delete(topic.epoch);
       for (const [token, message] of this.#delayed) {
         if (message.topic.epoch === topic.epoch) this.#delayed.delete(token);
@@ -159,7 +159,13 @@ export class LaterStore implements Store {
     await settled();
   }
 
-  #ask<T>(name: string, { epoch }: TopicInfo, run: () => T): Promise<T> {
+  /** Asks a question of a topic, or of whatever else has an order of its own. */
+  protected ask<T>(
+    name: string,
+    { epoch }: { readonly epoch: string },
+    run: () => T,
+    prompt = this.#prompt,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const answer = () => {
         try {
@@ -169,7 +175,7 @@ export class LaterStore implements Store {
         }
       };
       const question: Question = { name, epoch, answer, refuse: reject };
-      if (this.#prompt) queueMicrotask(() => question.answer());
+      if (prompt) queueMicrotask(() => question.answer());
       else this.#questions.push(question);
     });
   }

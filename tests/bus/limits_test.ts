@@ -321,6 +321,7 @@ Deno.test("MessageBus.totals counts what was done", async () => {
     topics: 2,
     messages: 4,
     bytes,
+    residentBytes: bytes,
     subscriptions: 3,
     published: 5,
     pulled: 1,

@@ -1,15 +1,36 @@
-import { Log } from "../../lib/bus/log.ts";
+import { retainedBytes } from "../../lib/bus/limits.ts";
+import { Log, type LogPages } from "../../lib/bus/log.ts";
+import type { HotSegment } from "../../lib/bus/segment.ts";
 import { Message } from "../../lib/message.ts";
 import { assertEquals, assertStrictEquals, fc } from "../deps.ts";
 
 const topic = { name: "foo", ttlMs: 0, createdMs: 0, epoch: "0" };
 const payload = new Uint8Array();
 const messageOf = (id: number, createdMs = 0) => new Message(topic, { id, payload, createdMs });
+const bytesOf = (message: Message) => retainedBytes(topic, message);
 
 function logOf(length: number): Log {
   const log = new Log();
-  for (let id = 0; id < length; id++) log.append(messageOf(id));
+  for (let id = 0; id < length; id++) log.append(messageOf(id), 1);
   return log;
+}
+
+/** The segments of a log that are in memory, as it tells them. */
+class Pages implements LogPages {
+  readonly maxSegmentBytes: number;
+  readonly hot = new Set<HotSegment>();
+
+  constructor(maxSegmentBytes: number) {
+    this.maxSegmentBytes = maxSegmentBytes;
+  }
+
+  added(_: Log, segment: HotSegment): void {
+    this.hot.add(segment);
+  }
+
+  removed(segment: HotSegment): void {
+    this.hot.delete(segment);
+  }
 }
 
 /** What a log is, said with an array of every message it ever had. */
@@ -41,40 +62,49 @@ const step = fc.record({
   everyMs: fc.constantFrom(1, 2, 500),
   dropOldest: fc.oneof({ weight: 2, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: amount }),
   cut: fc.option(cut, { nil: undefined, freq: 2 }),
+  page: fc.record({ evictEvery: fc.nat(4), fillEvery: fc.nat(4) }),
 });
+// Up to all messages of a segment, and none with another one.
+const maxSegmentBytes = fc.constantFrom(Infinity, 400 * 1024, 20 * 1024, 1);
 
 Deno.test("Log holds what an array holds, whatever is dropped from its front and its middle", () => {
   fc.assert(
     fc.property(
       fc.array(step, { maxLength: 12, size: "max" }),
       fc.array(fc.nat(20_000), { maxLength: 5 }),
-      (steps, probes) => {
-        const log = new Log();
+      // Not each for itself: there are thousands.
+      maxSegmentBytes.filter((bytes) => bytes > 1),
+      (steps, probes, maxSegmentBytes) => {
+        const pages = new Pages(maxSegmentBytes);
+        const log = new Log(pages);
         const plain = new PlainLog();
         let nowMs = 0;
         const drop = (id: number) => {
           const entry = plain.all[id];
-          assertStrictEquals(log.drop(id), entry?.lost ? undefined : entry?.message);
+          assertEquals(log.drop(id), entry === undefined || entry.lost ? undefined : bytesOf(entry.message));
           if (entry !== undefined) entry.lost = true;
         };
-        for (const { append, everyMs, dropOldest, cut } of steps) {
+        for (const { append, everyMs, dropOldest, cut, page } of steps) {
           for (let i = 0; i < append; i++) {
             if (i % everyMs === 0) nowMs++;
             const message = messageOf(plain.all.length, nowMs);
-            log.append(message);
+            log.append(message, bytesOf(message));
             plain.all.push({ message, lost: false });
           }
+          evict(log, pages, page.evictEvery);
           for (const message of plain.retained.slice(0, dropOldest)) {
-            assertStrictEquals(log.dropOldest(), message);
+            assertEquals(log.dropOldest(), bytesOf(message));
             plain.all[message.id]!.lost = true;
           }
           if (cut !== undefined) {
             const [from, to] = [cut.from, cut.to].map((percent) => Math.floor(percent / 100 * plain.all.length));
             for (let id = from!; id < to!; id++) if ((id % cut.stride === 0) !== cut.keeps) drop(id);
           }
+          fill(log, plain, page.fillEvery);
           const { retained } = plain;
           const near = retained.filter((_, i) => i % Math.ceil(retained.length / 20) === 0).map(({ id }) => id);
           compare(log, plain, [...near, ...near.map((id) => id - 1), ...probes]);
+          assertEquals(sum(pages.hot), log.residentBytes);
         }
       },
     ),
@@ -87,22 +117,28 @@ Deno.test("Log holds what an array holds, step by step, when it is small", () =>
     fc.record({ append: fc.nat(2) }),
     fc.record({ drop: fc.nat(30) }),
     fc.constant({ oldest: true as const }),
+    fc.record({ evictEvery: fc.nat(3) }),
+    fc.record({ fillEvery: fc.nat(3) }),
   );
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
-      const log = new Log();
+    fc.property(fc.array(step, { maxLength: 40, size: "max" }), maxSegmentBytes, (steps, maxSegmentBytes) => {
+      const pages = new Pages(maxSegmentBytes);
+      const log = new Log(pages);
       const plain = new PlainLog();
       for (const step of steps) {
         if ("append" in step) {
           const message = messageOf(plain.all.length, (plain.all.at(-1)?.message.createdMs ?? 0) + step.append);
-          log.append(message);
+          log.append(message, bytesOf(message));
           plain.all.push({ message, lost: false });
-        } else {
+        } else if ("evictEvery" in step) evict(log, pages, step.evictEvery);
+        else if ("fillEvery" in step) fill(log, plain, step.fillEvery);
+        else {
           const id = "drop" in step ? step.drop : plain.retained[0]?.id ?? 0;
           const entry = plain.all[id];
-          assertStrictEquals(log.drop(id), entry?.lost ? undefined : entry?.message);
+          assertEquals(log.drop(id), entry === undefined || entry.lost ? undefined : bytesOf(entry.message));
           if (entry !== undefined) entry.lost = true;
         }
+        assertEquals(sum(pages.hot), log.residentBytes);
         compare(log, plain, plain.all.map((_, id) => id));
       }
     }),
@@ -110,18 +146,55 @@ Deno.test("Log holds what an array holds, step by step, when it is small", () =>
   );
 });
 
-function compare(log: Log, plain: PlainLog, probes: readonly number[]): void {
+/** Takes every so many segments out of memory; none if that is 0. */
+function evict(log: Log, pages: Pages, every: number): void {
+  [...pages.hot].forEach((segment, i) => {
+    if (every > 0 && i % every === 0) log.evict(segment);
+  });
+}
+
+/** Puts every so many segments back that are not in memory. */
+function fill(log: Log, plain: PlainLog, every: number): void {
+  if (every === 0) return;
+  const cold = new Set(plain.retained.map(({ id }) => log.coldAt(id)).filter((segment) => segment !== undefined));
+  [...cold].forEach((segment, i) => {
+    if (i % every > 0) return;
+    const { retained } = plain;
+    const messages = retained.slice(
+      retained.findIndex(({ id }) => id === segment.idAt(segment.start)),
+      retained.findIndex(({ id }) => id === segment.idAt(segment.end - 1)) + 1,
+    );
+    assertStrictEquals(log.fill(segment, messages)?.bytes, messages.reduce((sum, each) => sum + bytesOf(each), 0));
+    assertEquals(log.fill(segment, messages), undefined);
+  });
+}
+
+function sum(segments: Iterable<HotSegment>): number {
+  let bytes = 0;
+  for (const { messages, start } of segments) for (const each of messages.slice(start)) bytes += bytesOf(each);
+  return bytes;
+}
+
+function compare(
+  log: Log,
+  plain: PlainLog,
+  probes: readonly number[],
+  isLost = (lost: number, exact: number) => lost === exact,
+): void {
   const { retained, all } = plain;
   const next = all.length;
   const first = retained[0]?.id ?? next;
   assertEquals([log.first, log.next, log.length], [first, next, retained.length]);
-  assertStrictEquals(log.oldest, retained[0]);
-  assertStrictEquals(log.newest, retained.at(-1));
+  assertEquals([log.oldestMs, log.newestMs], [retained[0]?.createdMs, retained.at(-1)?.createdMs]);
+  assertEquals(log.last, retained.at(-1)?.id);
   for (const id of [...probes, -1, first - 1, first, first + 1, next - 1, next, next + 1]) {
     const entry = all[id];
-    assertStrictEquals(log.get(id), entry?.lost ? undefined : entry?.message);
+    const message = entry?.lost ? undefined : entry?.message;
+    if (!log.isCold(id)) assertStrictEquals(log.get(id), message);
+    else assertEquals([log.get(id), message === undefined], [undefined, false]);
+    assertEquals(log.has(id), message !== undefined);
+    assertEquals([log.createdAt(id), log.bytesAt(id)], [message?.createdMs, message && bytesOf(message)]);
     const at = retained.findIndex((message) => message.id >= id);
-    assertStrictEquals(log.from(id), retained[at]);
     if (id <= next) assertEquals(log.idFrom(id), retained[at]?.id ?? next);
     assertEquals(log.countFrom(id), at === -1 ? 0 : retained.length - at);
     if (id > 0) assertEquals(log.firstOfLast(id), (retained.at(-id) ?? retained[0])?.id ?? next);
@@ -132,9 +205,42 @@ function compare(log: Log, plain: PlainLog, probes: readonly number[]): void {
   }
   assertEquals(log.firstOfLast(0), next);
   for (const id of [...retained.map(({ id }) => id), next]) {
-    if (log.lostBefore(id) !== plain.lostBefore(id)) assertEquals(log.lostBefore(id), plain.lostBefore(id), `at ${id}`);
+    const [lost, exact] = [log.lostBefore(id), plain.lostBefore(id)];
+    if (!isLost(lost, exact)) assertEquals(lost, exact, `at ${id}`);
   }
 }
+
+Deno.test("Log.restore begins with what was kept, of which nothing is in memory, and which may have holes", () => {
+  const shape = fc.record({ length: fc.nat(3000), cut: fc.option(cut, { nil: undefined }), append: fc.nat(1100) });
+  fc.assert(
+    fc.property(shape, maxSegmentBytes, ({ length, cut, append }, maxSegmentBytes) => {
+      const plain = new PlainLog();
+      for (let id = 0; id < length; id++) plain.all.push({ message: messageOf(id, id >> 2), lost: false });
+      const [from, to] = [cut?.from ?? 0, cut?.to ?? 0].map((percent) => Math.floor(percent / 100 * length));
+      for (let id = from!; id < to!; id++) plain.all[id]!.lost = (id % cut!.stride === 0) !== cut!.keeps;
+      const { retained } = plain;
+      const log = new Log(new Pages(maxSegmentBytes));
+      const first = retained[0]?.id ?? length;
+      const index = {
+        ids: Float64Array.from(retained, ({ id }) => id),
+        createdMs: Float64Array.from(retained, ({ createdMs }) => createdMs),
+        bytes: Uint32Array.from(retained, bytesOf),
+      };
+      log.restore({ index: { ...index, ttlMs: new Map() }, next: length, lostMs: plain.lostBefore(first) }, 1e6);
+      assertEquals([log.residentBytes, retained.every(({ id }) => log.isCold(id))], [0, true]);
+      for (let id = length; id < length + append; id++) {
+        const message = messageOf(id, 1e6);
+        log.append(message, bytesOf(message));
+        plain.all.push({ message, lost: false });
+      }
+      const near = plain.retained.filter((_, i) => i % 97 === 0).map(({ id }) => id);
+      compare(log, plain, [...near, ...near.map((id) => id - 1)], (lost, exact) => lost >= exact);
+      // What was lost between messages was created no later than what follows.
+      for (const { id, createdMs } of plain.retained) assertEquals(log.lostBefore(id) <= createdMs, true);
+    }),
+    { numRuns: 200 },
+  );
+});
 
 Deno.test("Log.get knows no dropped message and none that is not there yet", () => {
   const log = logOf(5000);
@@ -149,9 +255,9 @@ Deno.test("Log.get knows no dropped message and none that is not there yet", () 
 Deno.test("Log goes on with the next id after it was emptied", () => {
   for (const drop of [(log: Log) => log.dropOldest(), (log: Log) => log.drop(0)]) {
     const log = logOf(1);
-    assertEquals(drop(log)?.id, 0);
-    assertEquals([log.first, log.next, log.oldest, log.newest], [1, 1, undefined, undefined]);
-    log.append(messageOf(1));
+    assertEquals(drop(log), 1);
+    assertEquals([log.first, log.next, log.oldestMs, log.newestMs], [1, 1, undefined, undefined]);
+    log.append(messageOf(1), 1);
     assertEquals(log.get(1)?.id, 1);
   }
 });
@@ -159,9 +265,9 @@ Deno.test("Log goes on with the next id after it was emptied", () => {
 Deno.test("Log finds what is left of what was dropped from many segments, when more was appended", () => {
   const log = logOf(3000);
   for (let id = 0; id < 3000; id++) if (id % 50 !== 0) log.drop(id);
-  for (let id = 3000; id < 6000; id++) log.append(messageOf(id));
+  for (let id = 3000; id < 6000; id++) log.append(messageOf(id), 1);
   for (let id = 0; id < 6000; id += 50) assertEquals(log.get(id)?.id, id);
-  for (let id = 2901; id < 2950; id++) assertEquals([log.get(id), log.from(id)?.id], [undefined, 2950]);
+  for (let id = 2901; id < 2950; id++) assertEquals([log.get(id), log.idFrom(id)], [undefined, 2950]);
   assertEquals([log.countFrom(2900), log.countFrom(3000), log.firstOfLast(3001)], [3002, 3000, 2950]);
 });
 

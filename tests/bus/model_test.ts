@@ -5,7 +5,7 @@ import { type Limits, limitsOf } from "../../lib/bus/limits.ts";
 import type { EndReason, Subscription } from "../../lib/bus/subscription.ts";
 import { BusError } from "../../lib/errors.ts";
 import type { ControlEvent } from "../../lib/event.ts";
-import type { Message } from "../../lib/message.ts";
+import type { Message, TopicInfo } from "../../lib/message.ts";
 import { parseSince } from "../../lib/wire/since.ts";
 import { assert, assertEquals, fc } from "../deps.ts";
 import {
@@ -46,8 +46,8 @@ class Subject {
   /** Begins with an empty bus; `drops` takes the topics from which it drops messages for a limit. */
   constructor(limits: Limits, drops: string[]) {
     const observer = {
-      dropped: (message: Message, reason: string) => {
-        if (reason === "limit") drops.push(message.topic.name);
+      dropped: ({ name }: TopicInfo, _: number, reason: string) => {
+        if (reason === "limit") drops.push(name);
       },
     };
     this.bus = new MessageBus({ ...limits, clock: this.clock, observer });
@@ -130,6 +130,7 @@ function compare(model: Model, { bus, entries, waits }: Subject): void {
     topics: topics.length,
     messages: sumOf("length"),
     bytes: sumOf("bytes"),
+    residentBytes: sumOf("bytes"),
     subscriptions: live.length,
     published,
     pulled,
@@ -248,9 +249,9 @@ const abort = fc.nat().map((n) =>
 
 const browse = fc.record({ name, since, limit: fc.nat(4), maxBytes: fc.constantFrom(1, 500, 1e6) }).map(
   ({ name, since, limit, maxBytes }) =>
-    stepOf(`browse ${limit} of ${name} since ${JSON.stringify(since)}`, (model, subject) => {
+    stepOf(`browse ${limit} of ${name} since ${JSON.stringify(since)}`, async (model, subject) => {
       const from = absolute(since, name, subject);
-      const page = subject.bus.browse(name, { since: from, limit, maxBytes });
+      const page = await subject.bus.browse(name, { since: from, limit, maxBytes });
       const expected = model.browse(name, from, limit, maxBytes);
       assertEquals(
         page && { ...page, messages: page.messages.map(seen) },

@@ -11,6 +11,7 @@ export const NO_TOTALS: BusTotals = {
   topics: 0,
   messages: 0,
   bytes: 0,
+  residentBytes: 0,
   subscriptions: 0,
   published: 0,
   pulled: 0,
@@ -27,4 +28,5 @@ export const NO_TOTALS: BusTotals = {
   delivered: 0,
   expired: 0,
   dropped: 0,
+  damaged: 0,
 };

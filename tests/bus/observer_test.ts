@@ -13,7 +13,7 @@ function setUp(options: BusOptions = {}) {
     pulled: (topic, message) => told.push(`pulled ${topic} ${message?.id}`),
     subscribed: (subscription) => told.push(`subscribed ${subscription.label} to ${subscription.topic}`),
     unsubscribed: ({ label, topic }, reason) => told.push(`unsubscribed ${label} from ${topic}: ${reason}`),
-    dropped: (message, reason) => told.push(`dropped ${message.topic.name} ${message.id} ${reason}`),
+    dropped: ({ name }, id, reason) => told.push(`dropped ${name} ${id} ${reason}`),
   };
   return { bus: new MessageBus({ clock, observer, ...options }), clock, told };
 }
@@ -110,7 +110,7 @@ Deno.test("combineObservers tells every observer everything it watches, in order
   };
   const combined = combineObservers({ pulled: watch("first") }, {}, all) as Required<Observer>;
   for (const name of Object.keys(all) as (keyof Observer)[]) {
-    (combined[name] as (...args: unknown[]) => void)(name, 2);
+    (combined[name] as (...args: unknown[]) => void)(name, 2, 3);
   }
   assertEquals(told, [
     'published ["published",2]',
@@ -121,7 +121,7 @@ Deno.test("combineObservers tells every observer everything it watches, in order
     'unsubscribed ["unsubscribed",2]',
     'delivered ["delivered",2]',
     'gap ["gap"]',
-    'dropped ["dropped",2]',
+    'dropped ["dropped",2,3]',
   ]);
 });
 

@@ -2,11 +2,13 @@ import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import type { FeedHost } from "../../lib/bus/feed.ts";
 import { GoneTopics, MAX_GONE_TOPICS } from "../../lib/bus/gone_topics.ts";
 import { MergedFeed } from "../../lib/bus/merged_feed.ts";
+import { Pager } from "../../lib/bus/pager.ts";
 import { Runs } from "../../lib/bus/run.ts";
 import type { Subscription } from "../../lib/bus/subscription.ts";
 import { Topic } from "../../lib/bus/topic.ts";
 import { BusError } from "../../lib/errors.ts";
 import { epochOf, Message } from "../../lib/message.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { parseTopicPattern } from "../../lib/topic_pattern.ts";
 import { parseSince } from "../../lib/wire/since.ts";
 import { assert, assertEquals, assertRejects } from "../deps.ts";
@@ -369,6 +371,8 @@ Deno.test("MergedFeed remembers none of 10 000 topics that it has read, or that 
   const host: FeedHost = {
     runs: new Runs(clock),
     gone: new GoneTopics(clock.now()),
+    pager: new Pager({ clock, store: new MemoryStore(), maxBytes: 0, onDamaged: () => {} }),
+    clock,
     expire: () => void asked++,
     spread: () => {},
     settledMs: () => clock.now(),
@@ -475,7 +479,12 @@ Deno.test("MessageBus.subscribe to one topic with a time for a cursor tells whet
   for (let i = 0; i < 3; i++) bus.put("a", "hi");
   assertEquals(told(), ["gap a null-1 reset", "a 2", "caught-up"]);
   assertEquals(told(createdMs + 1), ["gap a null-1 dropped", "a 2", "caught-up"]);
-  assertEquals(bus.browse("a", { since: { createdMs } })?.gap, { topic: "a", from: null, to: 1, reason: "reset" });
+  assertEquals((await bus.browse("a", { since: { createdMs } }))?.gap, {
+    topic: "a",
+    from: null,
+    to: 1,
+    reason: "reset",
+  });
 });
 
 Deno.test("MessageBus.subscribe with a cursor from before more topics went than are remembered tells one gap for all", async () => {

@@ -143,6 +143,7 @@ Deno.test("Subscription with stallMs is looked after only while it has something
   const watches = new Set<Appointment>();
   const host = {
     delivered: () => {},
+    call: () => {},
     unsubscribe: () => {},
     watch: () => {
       const appointment = { value: { due: () => Infinity }, key: 0 };

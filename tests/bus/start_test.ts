@@ -205,10 +205,10 @@ Deno.test("MessageBus.subscribe from a time that people write tells of what was 
   }
 });
 
-Deno.test("MessageBus.browse from a time tells a reset only of that of a cursor", () => {
+Deno.test("MessageBus.browse from a time tells a reset only of that of a cursor", async () => {
   const { bus, startedMs } = setUp();
-  assertEquals(bus.browse("foo", { since: { fromMs: startedMs - 1 } })?.gap, undefined);
-  assertEquals(bus.browse("foo", { since: { createdMs: startedMs - 1 } })?.gap?.reason, "reset");
+  assertEquals((await bus.browse("foo", { since: { fromMs: startedMs - 1 } }))?.gap, undefined);
+  assertEquals((await bus.browse("foo", { since: { createdMs: startedMs - 1 } }))?.gap?.reason, "reset");
 });
 
 Deno.test("MessageBus.subscribe to several topics refuses positions with bad_cursor, and takes all else", () => {

@@ -9,7 +9,7 @@ import type { Delivery } from "../../lib/bus/feed.ts";
 import type { DropReason, Observer } from "../../lib/bus/observer.ts";
 import type { EndReason, Subscription } from "../../lib/bus/subscription.ts";
 import type { ControlEvent, Gap } from "../../lib/event.ts";
-import type { Message } from "../../lib/message.ts";
+import type { Message, TopicInfo } from "../../lib/message.ts";
 import { matchesItem } from "../matches_item.ts";
 import { parseSince, type Since } from "../../lib/wire/since.ts";
 import { assert, assertEquals } from "../deps.ts";
@@ -41,8 +41,8 @@ export class Witness implements Observer {
     messages.push({ id: message.id, createdMs: message.createdMs });
   }
 
-  dropped(message: Message, reason: DropReason): void {
-    this.lives.get(message.topic.epoch)!.messages[message.id]!.lost = reason;
+  dropped({ epoch }: TopicInfo, id: number, reason: DropReason): void {
+    this.lives.get(epoch)!.messages[id]!.lost = reason;
   }
 
   /** When the newest message of a topic was created that is gone; `-Infinity` if there was none. */
@@ -116,6 +116,8 @@ export class Reader {
   readonly #witness: Witness;
   /** Whether messages become visible in the order of their creation. */
   readonly #inOrder: boolean;
+  /** Whether something may have to be loaded before it can be read. */
+  readonly #isLoading: () => boolean;
   readonly #isMatch: (name: string) => boolean;
   /** Everything that it has kept of earlier connections. */
   readonly #kept: Item[] = [];
@@ -126,12 +128,19 @@ export class Reader {
   #connection: Connection | undefined;
 
   /** Makes one that begins at `since`. */
-  constructor(bus: MessageBus, witness: Witness, pattern: string, since: string, inOrder: boolean) {
+  constructor(
+    bus: MessageBus,
+    witness: Witness,
+    pattern: string,
+    since: string,
+    { inOrder, isLoading }: { inOrder: boolean; isLoading: () => boolean },
+  ) {
     this.#bus = bus;
     this.#witness = witness;
     this.pattern = pattern;
     this.#cursor = this.#since = since;
     this.#inOrder = inOrder;
+    this.#isLoading = isLoading;
     this.#isMatch = (name) => pattern.split(",").some((item) => matchesItem(item, name));
   }
 
@@ -266,10 +275,10 @@ export class Reader {
     this.#connection = undefined;
   }
 
-  /** Reads all there is, and has then seen or been told of everything. */
-  finish(nowMs: number): void {
+  /** Reads all there is, has `load` load what needs it, and has then seen or been told of everything. */
+  async finish(nowMs: number, load: () => Promise<void>): Promise<void> {
     if (!this.connected) this.connect(nowMs);
-    while (this.read({}));
+    while (this.read({}) || this.#isLoading()) if (this.#isLoading()) await load();
     this.leave(Infinity);
     this.#assertCovered(Infinity);
   }
@@ -392,7 +401,7 @@ export class Reader {
   /** Nothing is left to read: everything was given or told. */
   #judgeEnd(): void {
     const { ended, missing, deleted, caughtUp, next } = this.#connection!;
-    if (ended !== undefined) return;
+    if (ended !== undefined || this.#isLoading()) return;
     const lives = this.#lives().filter((life) => life.ended !== "deleted");
     const left = lives.filter(({ epoch, messages }) => (next.get(epoch) ?? 0) !== messages.length);
     assertEquals({ missing, deleted, caughtUp, left }, { missing: [], deleted: [], caughtUp: true, left: [] });

@@ -3,8 +3,9 @@ import type { Limits } from "../../lib/bus/limits.ts";
 import type { Store } from "../../lib/bus/store.ts";
 import { BusError } from "../../lib/errors.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
-import { fc } from "../deps.ts";
+import { assertEquals, fc } from "../deps.ts";
 import { LaterStore } from "./later_store.ts";
+import { ReadableStore } from "./readable_store.ts";
 import { TestClock } from "./test_clock.ts";
 import { Reader, Witness } from "./view.ts";
 
@@ -21,7 +22,7 @@ const reader = fc.record({ pattern, since }).map(({ pattern, since }) => {
 const limits = fc.record({
   ttlMs: fc.constantFrom(0, 100, 300),
   maxMessages: fc.constantFrom(1, 2, 5, 100),
-  maxMemoryBytes: fc.constantFrom(1500, 1e6),
+  maxMemoryBytes: fc.constantFrom(0, 1500, 8000, 1e6),
   topicIdleMs: fc.constantFrom(50, 1e9),
   discard: fc.constantFrom("old" as const, "old" as const, "new" as const),
 });
@@ -80,7 +81,8 @@ class Scene {
     const { store } = options;
     this.#bus = new MessageBus({ ...options.limits, clock: this.#clock, observer: this.#witness, store });
     this.#readers = options.readers.map(({ pattern, since }) => {
-      return new Reader(this.#bus, this.#witness, pattern, since, store.synchronous);
+      const inOrder = store.synchronous;
+      return new Reader(this.#bus, this.#witness, pattern, since, { inOrder, isLoading: () => this.#isLoading });
     });
   }
 
@@ -92,8 +94,14 @@ class Scene {
   /** Lets everything that is on its way arrive, and everybody read everything. */
   async finish(): Promise<void> {
     while (this.#answer(0)) await this.#settle();
-    for (const reader of this.#readers) reader.finish(this.#clock.now());
+    for (const reader of this.#readers) {
+      await reader.finish(this.#clock.now(), async () => {
+        this.#answer(0);
+        await this.#settle();
+      });
+    }
     await this.#bus.close();
+    this.#judgeStore();
   }
 
   async #do(step: Step): Promise<void> {
@@ -114,7 +122,9 @@ class Scene {
     if (step.do === "connect") reader.connect(this.#clock.now());
     else if (step.do === "leave") reader.leave(step.got);
     else if (step.do === "take") reader.take(step.count);
-    else if (step.do === "iterate") await reader.iterate(step.count);
+    // It would wait for what nobody loads.
+    else if (step.do === "iterate" && !this.#store.readsBack) await reader.iterate(step.count);
+    else if (step.do === "iterate") reader.take(step.count);
     else for (let i = 0; i < step.times && reader.read(step); i++);
   }
 
@@ -122,8 +132,21 @@ class Scene {
     return this.#store instanceof LaterStore && this.#store.answerOne(nth);
   }
 
+  get #isLoading(): boolean {
+    return this.#store instanceof ReadableStore && this.#store.isReading;
+  }
+
+  /** What a store that reads back keeps is what is retained. */
+  #judgeStore(): void {
+    if (!(this.#store instanceof ReadableStore)) return;
+    for (const { epoch, messages, ended } of this.#witness.lives.values()) {
+      const retained = ended === undefined ? messages.filter(({ lost }) => lost === undefined) : [];
+      if (ended !== "forgotten") assertEquals(this.#store.messages.idsOf(epoch), retained.map(({ id }) => id));
+    }
+  }
+
   async #settle(): Promise<void> {
-    for (let i = 0; i < 8; i++) await undefined;
+    for (let i = 0; i < 20; i++) await undefined;
     const gone = this.#witness.look(this.#bus);
     for (const reader of this.#readers) reader.lookAround(gone);
   }
@@ -136,8 +159,15 @@ class Scene {
   }
 }
 
-for (const [name, makeStore] of [["at once", () => new MemoryStore()], ["later", () => new LaterStore()]] as const) {
-  Deno.test(`Subscription gives exactly the log from its cursor, and tells every hole, with a store that answers ${name}`, async () => {
+for (
+  const [name, makeStore] of [
+    ["answers at once", () => new MemoryStore()],
+    ["answers later", () => new LaterStore()],
+    ["reads back", () => new ReadableStore()],
+    ["keeps at once, and reads back later", () => new ReadableStore({ prompt: true })],
+  ] as const
+) {
+  Deno.test(`Subscription gives exactly the log from its cursor, and tells every hole, with a store that ${name}`, async () => {
     await fc.assert(
       fc.asyncProperty(
         limits,

@@ -35,11 +35,15 @@ export function check(lines: readonly Line[]): Violation[] {
   return Object.values(CHECKS).flatMap((find) => [...Iterator.from(find(history)).take(20)]);
 }
 
-/** Throws an `Error` that tells of every violation with its lines, if there is one. */
+/** Throws an `Error` that tells of the first violations of each promise with their lines, if there is one. */
 export function assertClean(lines: readonly Line[]): void {
   const violations = check(lines);
   if (violations.length === 0) return;
-  throw new Error(violations.map((violation) => report(violation, lines)).join("\n"));
+  const reports = Map.groupBy(violations, ({ verdict }) => verdict).values().flatMap((all) => [
+    ...all.slice(0, 3).map((violation) => report(violation, lines)),
+    ...all.length > 3 ? [`and ${all.length - 3} more of ${all[0]!.verdict}`] : [],
+  ]);
+  throw new Error([...reports].join("\n"));
 }
 
 /** A violation for people, with the lines that show it. */

@@ -229,24 +229,27 @@ class Reader {
   }
 
   *#gap({ topic, epoch, from, to, reason, line }: Line): Generator<Violation> {
-    if (reason === "reset" || reason === "deleted") {
+    if (/[*,]/.test(topic!)) return this.#places.clear(); // of all that it reads
+    if (reason === "reset" || reason === "deleted" || to === undefined) {
       this.#places.set(topic!, { epoch: undefined, next: undefined, repeats: false, line });
       return;
     }
     const place = this.#places.get(topic!);
-    if (place !== undefined && place.next !== undefined && from! > place.next) {
+    if (place !== undefined && place.next !== undefined && from !== undefined && from > place.next) {
       yield violation([place.line, line], `${topic} goes on with a gap from ${from} where ${place.next} was next`);
     }
+    // A reader of several topics is at a time, which doesn't say in which epoch.
+    epoch ??= place?.epoch;
     const drained = this.#history.logs.get(topic!)?.get(epoch!)?.drained;
     if (drained !== undefined && drained.size > 0 && reason !== "damaged") {
-      for (let id = from!; id <= to!; id++) {
+      for (let id = from ?? to; id <= to; id++) {
         const there = drained.get(id);
         if (there === undefined) continue;
         yield violation([line, there.line], `${topic} ${id} was said to be gone, and is there`);
         break;
       }
     }
-    this.#places.set(topic!, { epoch, next: to! + 1, repeats: place?.repeats ?? false, line });
+    this.#places.set(topic!, { epoch, next: to + 1, repeats: place?.repeats ?? false, line });
   }
 
   *#message({ topic, epoch, id, line }: Line): Generator<Violation> {

@@ -42,7 +42,7 @@ export function* liveness(history: IndexedHistory): Generator<Violation> {
   for (const { topic, epoch, id, t0, t1, line } of acks) {
     if (t0 < keptFrom) continue;
     const head = heads.get(topic!);
-    if (t1! <= calm.t0 && (head?.epoch !== epoch || head!.id < id!)) {
+    if (t1! <= calm.t0 && (head === undefined || !isAt(head, { epoch: epoch!, id: id! }))) {
       heads.set(topic!, { id: id!, epoch: epoch!, line });
     }
   }
@@ -55,7 +55,7 @@ export function* liveness(history: IndexedHistory): Generator<Violation> {
   for (const [client, topics] of places) {
     for (const [topic, { id, epoch }] of topics) {
       const head = heads.get(topic);
-      if (head === undefined || (epoch === head.epoch && id >= head.id)) continue;
+      if (head === undefined || isAt({ epoch, id }, head)) continue;
       yield {
         verdict: "V13",
         lines: [calm.line, head.line],
@@ -63,4 +63,10 @@ export function* liveness(history: IndexedHistory): Generator<Violation> {
       };
     }
   }
+}
+
+/** Whether a reader is at a message, or after it; later epochs are those of topics that were made again. */
+function isAt(reader: { id: number; epoch: string }, head: { id: number; epoch: string }): boolean {
+  if (reader.epoch === head.epoch) return reader.id >= head.id;
+  return parseInt(reader.epoch, 36) > parseInt(head.epoch, 36);
 }

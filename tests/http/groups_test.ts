@@ -37,7 +37,7 @@ Deno.test("group: each group gets every message, its pullers share, and the queu
 Deno.test("group: from says where a new one begins", async () => {
   const { server } = await served("a", "b", "c");
   await using _ = server;
-  const { epoch } = server.bus.browse("t")!.messages[0]!.topic;
+  const { epoch } = (await server.bus.browse("t"))!.messages[0]!.topic;
   assertEquals((await server.ask("GET /t?group=new&from=latest")).error, "empty");
   assertEquals(texts(await server.ask("GET /t?group=last&from=last:1")), ["c"]);
   assertEquals(texts(await server.ask(`GET /t?group=at&from=1@${epoch}`)), ["b"]);
@@ -162,7 +162,7 @@ Deno.test("groups: lists what each has and has not done, in JSON, and forgets on
   const [queue, group] = JSON.parse(body);
   assertEquals(headers.get("content-type"), "application/json");
   assertEquals([queue.group, queue.lag, queue.leased, "warning" in queue], ["", 3, 0, false]);
-  const { epoch } = server.bus.browse("t")!.messages[0]!.topic;
+  const { epoch } = (await server.bus.browse("t"))!.messages[0]!.topic;
   assertEquals(group, {
     topic: "t",
     group: "g",

@@ -162,7 +162,7 @@ class Group {
     const { messages } = await this.bus.pullBatch("t", { group: "g", limit: 10_000, maxBytes: Infinity });
     const left = new Set(messages.map(({ id }) => id));
     assertEquals(left.size, messages.length);
-    for (const { headers } of this.bus.browse("t/-dead", { limit: 10_000 })?.messages ?? []) {
+    for (const { headers } of (await this.bus.browse("t/-dead", { limit: 10_000 }))?.messages ?? []) {
       assertEquals(left.has(Number(headers!["msgbus-dead-id"])), false);
     }
     assertEquals(acked + dead + lost + left.size, this.published);

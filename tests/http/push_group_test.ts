@@ -400,7 +400,7 @@ Deno.test("push group: a gap is told before the messages that follow it", async 
   for (let i = 0; i < 10; i++) bus.put("t", `${i}`);
   await worker.turn();
   assertEquals(worker.lines.map(({ event, id }) => event ?? id), ["gap", 7, 8]);
-  const { epoch } = bus.browse("t")!.messages[0]!.topic;
+  const { epoch } = (await bus.browse("t"))!.messages[0]!.topic;
   assertEquals(worker.lines[0] as object, {
     event: "gap",
     cursor: `7@${epoch}`,

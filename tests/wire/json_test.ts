@@ -1,5 +1,4 @@
-import { MESSAGE_OVERHEAD_BYTES } from "../../lib/bus/limits.ts";
-import { retainedBytes } from "../../lib/bus/topic.ts";
+import { MESSAGE_OVERHEAD_BYTES, retainedBytes } from "../../lib/bus/limits.ts";
 import { epochOf, MAX_ID, Message } from "../../lib/message.ts";
 import { decodeEnvelope, encodeEnvelope, envelopeLength, NEVER } from "../../lib/wire/json.ts";
 import { codeOf } from "../bus/error_code.ts";

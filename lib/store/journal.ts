@@ -1,0 +1,599 @@
+/**
+ * The journal: takes batches of changes, each in one transaction, and reads messages back. It runs in a worker, and without
+ * one where there is nothing else to do.
+ *
+ * @module
+ */
+
+import type { StatementSync } from "node:sqlite";
+import { MAX_GONE_TOPICS } from "../bus/gone_topics.ts";
+import { retainedBytes } from "../bus/limits.ts";
+import type { Dropped, GroupChange, StoredAnswer } from "../bus/store.ts";
+import { quote } from "../errors.ts";
+import type { TopicInfo } from "../message.ts";
+import { backupTo } from "./backup.ts";
+import { ByteReader, ByteWriter } from "./bytes.ts";
+import {
+  type AppendChange,
+  CHANGE,
+  decodeAttributes,
+  readAppend,
+  readDelayed,
+  readDrop,
+  readGroupChange,
+  readInfo,
+} from "./changes.ts";
+import { EntryWriter, readRecords } from "./entries.ts";
+import { rangesOf } from "./id_ranges.ts";
+import { HeadFile } from "./head_file.ts";
+import { failureOf, isDamage, type JournalFile, openingFailureOf, syncDirectory, withArrays } from "./journal_file.ts";
+import { JournalTopic } from "./journal_topic.ts";
+import { Damage, headAt, type JournalContent, type Leftovers, type Loaded } from "./loading.ts";
+import { type JournalOptions, openChecked } from "./opening.ts";
+import { writeMessage } from "./read_back.ts";
+import { ANSWER, GONE, GROUP, HOLE, SCHEDULED, STATE, type StateRow, TOPIC, UNACKED } from "./rows.ts";
+
+/** A journal that was opened, and what it has. */
+export interface OpenedJournal {
+  readonly journal: Journal;
+  readonly content: JournalContent;
+  /** What was lost, as a sentence, if something was and that is accepted. */
+  readonly lost: string | undefined;
+}
+
+/** What was read: the messages, as `decodeMessages` reads them, and which are damaged. */
+export interface ReadMessages {
+  readonly buffer: ArrayBuffer;
+  readonly damaged: readonly number[];
+}
+
+const PAGE_BYTES = 4096;
+/** What a commit writes into the log beside its messages, roughly. */
+const COMMIT_BYTES = 4 * PAGE_BYTES;
+/** How large the log may become before it is moved to its place. */
+const CHECKPOINT_BYTES = 4 * 1024 ** 2;
+/** What is deleted in one transaction, at most. */
+const MAX_TIDIED_ROWS = 256;
+const MAX_TIDIED_BYTES = 1024 ** 2;
+/** What is given back in one go, in pages; and how many may be free, and which part of the file, before any is. */
+const VACUUM_PAGES = 256;
+const MAX_FREE_PAGES = 4096;
+const MAX_FREE_PART = 0.25;
+/** How many rows say what is missing in the middle of a topic, before they are made one. */
+const MAX_HOLE_ROWS = 64;
+/** How many entries may wait to be deleted before that is more urgent than what else comes. */
+const MAX_LEFTOVERS = 10_000;
+
+type Statements = Record<
+  | "insertEntry"
+  | "deleteEntries"
+  | "readEntry"
+  | "putTopic"
+  | "deleteTopic"
+  | "putGroup"
+  | "deleteGroup"
+  | "putUnacked"
+  | "deleteUnacked"
+  | "deleteUnackedOf"
+  | "insertScheduled"
+  | "deleteScheduled"
+  | "insertAnswer"
+  | "deleteAnswers"
+  | "insertGone"
+  | "deleteGone"
+  | "insertHole"
+  | "deleteHole"
+  | "putState",
+  StatementSync
+>;
+
+const SQL: Record<keyof Statements, string> = {
+  insertEntry: "INSERT INTO entry VALUES (?, ?, ?)",
+  deleteEntries: "DELETE FROM entry WHERE seq BETWEEN ? AND ?",
+  readEntry: "SELECT head, body FROM entry WHERE seq = ?",
+  putTopic: "REPLACE INTO topic VALUES (?, ?)",
+  deleteTopic: "DELETE FROM topic WHERE number = ?",
+  putGroup: "REPLACE INTO grp VALUES (?, ?)",
+  deleteGroup: "DELETE FROM grp WHERE number = ?",
+  putUnacked: "REPLACE INTO unacked VALUES (?, ?, ?)",
+  deleteUnacked: "DELETE FROM unacked WHERE grp = ? AND id = ?",
+  deleteUnackedOf: "DELETE FROM unacked WHERE grp = ?1 AND id IN (SELECT id FROM unacked WHERE grp = ?1 LIMIT ?2)",
+  insertScheduled: "INSERT INTO scheduled VALUES (?, ?)",
+  deleteScheduled: "DELETE FROM scheduled WHERE number = ?",
+  insertAnswer: "INSERT INTO answer VALUES (?, ?)",
+  deleteAnswers: "DELETE FROM answer WHERE number <= ?",
+  insertGone: "INSERT INTO gone VALUES (?, ?)",
+  deleteGone: "DELETE FROM gone WHERE number = ?",
+  insertHole: "INSERT INTO hole VALUES (?, ?)",
+  deleteHole: "DELETE FROM hole WHERE number = ?",
+  putState: "UPDATE state SET data = ? WHERE number = 1",
+};
+
+/** What is changed in memory by a batch: undone if it fails, finished if it doesn't. */
+interface Work {
+  /** The entries that are being gathered, by topic. */
+  readonly writers: Map<JournalTopic, EntryWriter>;
+  /** The topics whose rows have to be written. */
+  readonly changed: Set<JournalTopic>;
+  readonly undo: (() => void)[];
+  readonly after: (() => void)[];
+}
+
+/** An open journal. After an error other than `disk_full` it must not be used any more. */
+export class Journal {
+  readonly #file: JournalFile;
+  readonly #head: HeadFile;
+  readonly #statements: Statements;
+  readonly #topics: Map<number, JournalTopic>;
+  readonly #leftovers: Leftovers;
+  readonly #answers: Loaded["answers"];
+  readonly #gone: Loaded["gone"];
+  readonly #state: StateRow;
+  readonly #next: Loaded["next"];
+  /** The topics whose holes are in too many rows. */
+  readonly #fragmented = new Set<JournalTopic>();
+  #nowMs: number;
+  /** About how many bytes are in the write-ahead log. */
+  #logBytes = 0;
+
+  private constructor(file: JournalFile, head: HeadFile, loaded: Loaded, nowMs: number) {
+    this.#file = file;
+    this.#head = head;
+    this.#topics = loaded.topics;
+    this.#leftovers = loaded.leftovers;
+    this.#answers = loaded.answers;
+    this.#gone = loaded.gone;
+    this.#state = loaded.state;
+    this.#next = loaded.next;
+    this.#nowMs = nowMs;
+    const prepared = Object.entries(SQL).map(([name, sql]) => [name, file.prepare(sql)]);
+    this.#statements = Object.fromEntries(prepared) as Statements;
+    withArrays(this.#statements.readEntry);
+  }
+
+  /**
+   * Opens the journal, made if there is none.
+   *
+   * @throws {BusError} `store_damaged`, `store_unwritable`, `store_locked`, `store_failed`, `disk_full`.
+   */
+  static open(options: JournalOptions): OpenedJournal {
+    const { path, headPath, nowMs } = options;
+    try {
+      const { file, loaded, lost } = openChecked(options);
+      try {
+        const head = HeadFile.open(headPath, loaded.state.commits);
+        syncDirectory(path);
+        return { journal: new Journal(file, head, loaded, nowMs), content: loaded.content, lost };
+      } catch (error) {
+        file.close();
+        throw error;
+      }
+    } catch (error) {
+      throw openingFailureOf(error, path);
+    }
+  }
+
+  /**
+   * Makes a batch of changes durable, all or none, at `nowMs`. Whether there is room for all is found out by trying.
+   *
+   * @throws {BusError} `disk_full`: nothing has happened; `store_failed`.
+   */
+  apply(batch: Uint8Array, nowMs: number): void {
+    this.#nowMs = Math.max(this.#nowMs, nowMs);
+    this.#commit((work) => {
+      const from = new ByteReader(batch);
+      while (!from.done) this.#change(from, work);
+    });
+    this.#logBytes += batch.length;
+  }
+
+  /**
+   * Finds out whether a change can be made durable, by one that says nothing.
+   *
+   * @throws {BusError} as {@linkcode Journal.apply}.
+   */
+  probe(): void {
+    this.#commit(() => {});
+  }
+
+  #commit(run: (work: Work) => void): void {
+    const work: Work = { writers: new Map(), changed: new Set(), undo: [], after: [] };
+    const before = { ...this.#state };
+    const next = { ...this.#next };
+    try {
+      this.#file.transaction(() => {
+        run(work);
+        for (const [topic, writer] of work.writers) this.#insertEntry(topic, writer, work);
+        for (const topic of work.changed) {
+          this.#statements.putTopic.run(topic.number, TOPIC.encode(topic.number, topic));
+        }
+        this.#state.commits++;
+        this.#statements.putState.run(STATE.encode(1, this.#state));
+      });
+    } catch (error) {
+      for (const undo of work.undo.reverse()) undo();
+      Object.assign(this.#state, before);
+      Object.assign(this.#next, next);
+      throw failureOf(error);
+    }
+    for (const finish of work.after) finish();
+    this.#logBytes += COMMIT_BYTES;
+    try {
+      this.#head.write(this.#state.commits);
+    } catch (error) {
+      throw failureOf(error);
+    }
+  }
+
+  #change(from: ByteReader, work: Work): void {
+    const kind = from.byte();
+    const number = from.whole();
+    if (kind === CHANGE.topic) return this.#addTopic(number, readInfo(from), work);
+    const topic = this.#topics.get(number);
+    if (topic === undefined) throw new Error(`There is no topic ${number}`);
+    switch (kind) {
+      case CHANGE.append:
+        return this.#append(topic, readAppend(from), work);
+      case CHANGE.note:
+        return this.#note(topic, readGroupChange(from), work);
+      case CHANGE.forget:
+        return this.#forget(topic, from.text(), work);
+      case CHANGE.delay:
+        return this.#delay(topic, readDelayed(from), work);
+      case CHANGE.cancel:
+        return this.#unschedule(topic, from.text(), work);
+      case CHANGE.drop:
+        return this.#drop(topic, readDrop(from), work);
+      case CHANGE.remove:
+        return this.#remove(topic, from.double(), work);
+    }
+    throw new Error(`There is no change ${kind}`);
+  }
+
+  #addTopic(number: number, info: TopicInfo, { changed, undo }: Work): void {
+    const topic = new JournalTopic(number, info);
+    this.#topics.set(number, topic);
+    undo.push(() => this.#topics.delete(number));
+    changed.add(topic);
+    this.#state.topics++;
+    this.#state.nextTopic = Math.max(this.#state.nextTopic, number + 1);
+    this.#state.lastCreatedMs = Math.max(this.#state.lastCreatedMs, info.createdMs);
+  }
+
+  #append(topic: JournalTopic, append: AppendChange, work: Work): void {
+    const { firstId, createdMs, ttlMs, payloads, idempotency, drops, settles, scheduled } = append;
+    if (firstId !== topic.next) throw new Error(`Append at ${firstId} of ${quote(topic.info.name)}, not ${topic.next}`);
+    work.undo.push(() => topic.next = firstId);
+    const attributes = decodeAttributes(append.attributes);
+    for (const payload of payloads) {
+      const writer = this.#writerFor(topic, payload.length + append.attributes.length, work);
+      const parts = { id: topic.next, payload, ttlMs: ttlMs ?? topic.info.ttlMs, attributes };
+      writer.add(append.attributes, payload, { createdMs, ttlMs, bytes: retainedBytes(topic.info, parts) });
+      topic.next++;
+    }
+    if (idempotency !== undefined) {
+      this.#remember(topic, { idempotency, appended: { firstId, count: payloads.length } }, work);
+    }
+    if (drops !== undefined) {
+      const from = this.#topics.get(drops.topic);
+      if (from !== undefined) this.#drop(from, dropOf(from, drops.id), work);
+    }
+    if (settles !== undefined) {
+      const of = this.#topics.get(settles.topic);
+      if (of !== undefined) this.#note(of, settles.change, work);
+    }
+    if (scheduled !== undefined) this.#unschedule(topic, scheduled, work);
+  }
+
+  /** The entry that the next message of a topic belongs to. */
+  #writerFor(topic: JournalTopic, bytes: number, work: Work): EntryWriter {
+    const writer = work.writers.get(topic);
+    if (writer !== undefined && !writer.isFullFor(bytes)) return writer;
+    if (writer !== undefined) this.#insertEntry(topic, writer, work);
+    const next = new EntryWriter(topic.number, topic.next);
+    work.writers.set(topic, next);
+    return next;
+  }
+
+  #insertEntry(topic: JournalTopic, writer: EntryWriter, { undo }: Work): void {
+    const seq = this.#next.entry++;
+    const { firstId, count, body } = writer;
+    this.#statements.insertEntry.run(seq, writer.head(seq), body);
+    topic.entries.push({ seq, firstId, count, bodyBytes: body.length });
+    undo.push(() => topic.entries.pop());
+    this.#state.entries++;
+  }
+
+  #note(topic: JournalTopic, { group: name, next, unacked, done, counts }: GroupChange, { undo }: Work): void {
+    let number = topic.groups.get(name);
+    if (number === undefined) {
+      topic.groups.set(name, number = this.#next.group++);
+      undo.push(() => topic.groups.delete(name));
+    }
+    this.#statements.putGroup.run(number, GROUP.encode(number, { topic: topic.number, name, next, counts }));
+    for (const each of unacked) {
+      this.#statements.putUnacked.run(number, each.id, UNACKED.encode(each.id, { ...each, group: number }));
+    }
+    for (const id of done) this.#statements.deleteUnacked.run(number, id);
+  }
+
+  #forget(topic: JournalTopic, name: string, { undo, after }: Work): void {
+    const number = topic.groups.get(name);
+    if (number === undefined) return;
+    topic.groups.delete(name);
+    undo.push(() => topic.groups.set(name, number));
+    this.#statements.deleteGroup.run(number);
+    after.push(() => this.#leftovers.groups.push(number));
+  }
+
+  #delay(topic: JournalTopic, message: ReturnType<typeof readDelayed>, work: Work): void {
+    const { token, dueMs, idempotency, payload } = message;
+    if (topic.scheduled.has(token)) throw new Error(`Two messages are called ${quote(token)}`);
+    const number = this.#next.scheduled++;
+    topic.scheduled.set(token, number);
+    work.undo.push(() => topic.scheduled.delete(token));
+    this.#statements.insertScheduled.run(number, SCHEDULED.encode(number, { topic: topic.number, message }));
+    if (idempotency !== undefined) this.#remember(topic, { idempotency, delayed: { token, dueMs } }, work);
+    this.#logBytes += payload.length;
+  }
+
+  #unschedule(topic: JournalTopic, token: string, { undo }: Work): void {
+    const number = topic.scheduled.get(token);
+    if (number === undefined) return;
+    topic.scheduled.delete(token);
+    undo.push(() => topic.scheduled.set(token, number));
+    this.#statements.deleteScheduled.run(number);
+  }
+
+  #remember(topic: JournalTopic, answer: StoredAnswer, { after }: Work): void {
+    const number = this.#next.answer++;
+    this.#statements.insertAnswer.run(number, ANSWER.encode(number, { topic: topic.number, answer }));
+    const { untilMs } = answer.idempotency;
+    after.push(() => this.#answers.push({ number, untilMs }));
+  }
+
+  #drop(topic: JournalTopic, { before, ids, lostMs, limit }: Dropped, { changed, undo, after }: Work): void {
+    const { first, lostMs: lostMsBefore, limit: limitBefore } = topic;
+    undo.push(() => Object.assign(topic, { first, lostMs: lostMsBefore, limit: limitBefore }));
+    topic.first = Math.max(first, before);
+    topic.lostMs = Math.max(lostMsBefore, lostMs);
+    if (limit !== undefined) topic.limit = limit;
+    changed.add(topic);
+    const holes = rangesOf(ids.filter((id) => id >= topic.first && id < topic.next && !topic.holes.has(id)));
+    if (holes.length > 0) this.#addHoleRow(topic, holes, after);
+    after.push(() => {
+      for (const entry of topic.takeEmptied(holes)) this.#leftovers.entries.push(entry);
+      while (topic.holeRows.length > 0 && topic.holeRows[0]!.end <= topic.first) {
+        this.#leftovers.holes.push(topic.holeRows.shift()!.number);
+      }
+      if (topic.holeRows.length > MAX_HOLE_ROWS + topic.holes.count / MAX_HOLE_ROWS) this.#fragmented.add(topic);
+    });
+  }
+
+  /** Notes what left the log before older messages. */
+  #addHoleRow(topic: JournalTopic, ranges: readonly (readonly [number, number])[], after: Work["after"]): void {
+    const number = this.#next.hole++;
+    this.#statements.insertHole.run(number, HOLE.encode(number, { topic: topic.number, ranges }));
+    after.push(() => topic.holeRows.push({ number, end: ranges.at(-1)![1] }));
+  }
+
+  #remove(topic: JournalTopic, newestMs: number, { writers, changed, undo, after }: Work): void {
+    const { number, info: { name } } = topic;
+    writers.delete(topic);
+    changed.delete(topic);
+    this.#fragmented.delete(topic);
+    this.#topics.delete(number);
+    undo.push(() => this.#topics.set(number, topic));
+    this.#statements.deleteTopic.run(number);
+    this.#state.topics--;
+    this.#noteGone(name, newestMs, undo);
+    // The rest goes when there is time: without its topic it means nothing.
+    after.push(() => {
+      const { entries, groups, scheduled, holes } = this.#leftovers;
+      for (const entry of topic.entries) entries.push(entry);
+      for (const group of topic.groups.values()) groups.push(group);
+      for (const each of topic.scheduled.values()) scheduled.push(each);
+      for (const row of topic.holeRows) holes.push(row.number);
+    });
+  }
+
+  /** See `GoneTopics.note`. */
+  #noteGone(name: string, newestMs: number, undo: Work["undo"]): void {
+    if (newestMs < this.#state.goneFromMs) return;
+    const forget = (name: string) => {
+      const row = this.#gone.get(name)!;
+      this.#gone.delete(name);
+      this.#statements.deleteGone.run(row.number);
+      return row;
+    };
+    // Undoing it puts names in another place than before; it matters only to which of them is forgotten first.
+    if (this.#gone.has(name)) {
+      const row = forget(name);
+      undo.push(() => this.#gone.set(name, row));
+    }
+    const number = this.#next.gone++;
+    this.#statements.insertGone.run(number, GONE.encode(number, { name, newestMs }));
+    this.#gone.set(name, { number, newestMs });
+    undo.push(() => this.#gone.delete(name));
+    if (this.#gone.size <= MAX_GONE_TOPICS) return;
+    const [oldest] = this.#gone.keys();
+    const row = forget(oldest!);
+    undo.push(() => this.#gone.set(oldest!, row));
+    this.#state.goneFromMs = Math.max(this.#state.goneFromMs, row.newestMs + 1);
+  }
+
+  /**
+   * The messages of a topic from one id to another, both included, as {@linkcode decodeMessages} reads them. What is damaged
+   * is left out, and told.
+   *
+   * @throws {BusError} `store_failed`.
+   */
+  read(number: number, { first, last }: { readonly first: number; readonly last: number }): ReadMessages {
+    const to = new ByteWriter();
+    const damaged: number[] = [];
+    const topic = this.#topics.get(number);
+    try {
+      if (topic !== undefined) this.#readInto(to, damaged, topic, { first: Math.max(first, topic.first), last });
+    } catch (error) {
+      throw failureOf(error);
+    }
+    return { buffer: to.finish(), damaged };
+  }
+
+  #readInto(
+    to: ByteWriter,
+    damaged: number[],
+    topic: JournalTopic,
+    ids: { readonly first: number; readonly last: number },
+  ): void {
+    const { entries, holes } = topic;
+    for (let position = entries.positionOf(ids.first); position < entries.length; position++) {
+      const place = entries.at(position);
+      if (place === undefined) continue;
+      if (place.firstId > ids.last) break;
+      let records;
+      try {
+        const row = this.#statements.readEntry.get(place.seq) as unknown as [Uint8Array, Uint8Array] | undefined;
+        if (row === undefined) throw new Damage("an entry is missing");
+        const head = headAt(place.seq, row[0]);
+        if (head.topic !== topic.number || head.firstId !== place.firstId) throw new Damage("an entry is another one");
+        records = readRecords(head, row[1], ids);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        const end = Math.min(ids.last + 1, place.firstId + place.count);
+        for (let id = Math.max(ids.first, place.firstId); id < end; id++) if (!holes.has(id)) damaged.push(id);
+        continue;
+      }
+      for (const { id, item: { createdMs, ttlMs }, content } of records) {
+        if (holes.has(id)) continue;
+        if (content === undefined) {
+          damaged.push(id);
+          continue;
+        }
+        writeMessage(to, { id, createdMs, ttlMs, ...content });
+      }
+    }
+  }
+
+  /** Whether there is something to tidy up at once, rather than when there is time. */
+  get isBehind(): boolean {
+    return this.#leftovers.entries.length > MAX_LEFTOVERS || this.#logBytes > CHECKPOINT_BYTES;
+  }
+
+  /**
+   * Does a bounded part of what can wait: deletes what is gone, moves the write-ahead log to its place, gives room back.
+   * Returns whether there is more to do.
+   *
+   * @throws {BusError} as {@linkcode Journal.apply}.
+   */
+  tidy(): boolean {
+    try {
+      if (this.#logBytes > CHECKPOINT_BYTES) {
+        this.#file.checkpoint();
+        // If it could not be moved for want of room, that is not tried again with every commit.
+        this.#logBytes = 0;
+        return true;
+      }
+      if (this.#hasLeftovers()) {
+        this.#commit((work) => this.#deleteLeftovers(work));
+        return true;
+      }
+      return this.#giveBack();
+    } catch (error) {
+      throw failureOf(error);
+    }
+  }
+
+  #hasLeftovers(): boolean {
+    const { entries, groups, scheduled, holes } = this.#leftovers;
+    return entries.length + groups.length + scheduled.length + holes.length + this.#fragmented.size > 0 ||
+      (this.#answers[0]?.untilMs ?? Infinity) <= this.#nowMs;
+  }
+
+  #deleteLeftovers({ after }: Work): void {
+    const { groups, scheduled, holes } = this.#leftovers;
+    const statements = this.#statements;
+    this.#deleteEntries(after);
+    for (const number of scheduled.slice(0, MAX_TIDIED_ROWS)) statements.deleteScheduled.run(number);
+    after.push(() => scheduled.splice(0, MAX_TIDIED_ROWS));
+    for (const number of holes.slice(0, MAX_TIDIED_ROWS)) statements.deleteHole.run(number);
+    after.push(() => holes.splice(0, MAX_TIDIED_ROWS));
+    for (const number of groups.slice(0, 1)) {
+      statements.deleteGroup.run(number);
+      const { changes } = statements.deleteUnackedOf.run(number, MAX_TIDIED_ROWS);
+      if (Number(changes) < MAX_TIDIED_ROWS) after.push(() => groups.shift());
+    }
+    for (const topic of this.#fragmented) {
+      const rows = [...topic.holeRows];
+      for (const row of rows) statements.deleteHole.run(row.number);
+      after.push(() => {
+        this.#fragmented.delete(topic);
+        topic.holeRows.splice(0, rows.length);
+      });
+      if (topic.holes.count > 0) this.#addHoleRow(topic, [...topic.holes], after);
+    }
+    let over = 0;
+    while (over < MAX_TIDIED_ROWS && (this.#answers[over]?.untilMs ?? Infinity) <= this.#nowMs) over++;
+    if (over > 0) {
+      statements.deleteAnswers.run(this.#answers[over - 1]!.number);
+      after.push(() => this.#answers.splice(0, over));
+    }
+  }
+
+  #deleteEntries(after: Work["after"]): void {
+    const { entries } = this.#leftovers;
+    let bytes = 0;
+    let count = 0;
+    while (count < Math.min(entries.length, MAX_TIDIED_ROWS) && bytes < MAX_TIDIED_BYTES) {
+      bytes += entries[count++]!.bodyBytes;
+    }
+    const seqs = entries.slice(0, count).map(({ seq }) => seq).sort((a, b) => a - b);
+    for (let start = 0; start < count;) {
+      let end = start + 1;
+      while (end < count && seqs[end] === seqs[end - 1]! + 1) end++;
+      this.#statements.deleteEntries.run(seqs[start]!, seqs[end - 1]!);
+      start = end;
+    }
+    this.#state.entries -= count;
+    after.push(() => entries.splice(0, count));
+  }
+
+  /** Gives some of the file back if very much of it is free; the rest is used again. Returns whether to go on. */
+  #giveBack(): boolean {
+    const pages = this.#count("page_count");
+    const free = this.#count("freelist_count");
+    if (free <= MAX_FREE_PAGES || free <= MAX_FREE_PART * pages) return false;
+    this.#file.prepare(`PRAGMA incremental_vacuum(${VACUUM_PAGES})`).all();
+    this.#logBytes += VACUUM_PAGES * PAGE_BYTES;
+    return true;
+  }
+
+  #count(pragma: string): number {
+    return (this.#file.prepare(`PRAGMA ${pragma}`).get() as Record<string, number>)[pragma]!;
+  }
+
+  /**
+   * Writes a copy of itself to a file that is not there yet. The copy says that it is one: what is opened with it is
+   * another past than the one that its readers know.
+   *
+   * @throws {BusError} `store_unwritable`, `disk_full`, `store_failed`.
+   */
+  async backup(path: string): Promise<void> {
+    await backupTo(this.#file, path);
+  }
+
+  /** Moves everything to its place and ends. */
+  close(): void {
+    try {
+      this.#file.checkpoint();
+    } finally {
+      this.#file.close();
+      this.#head.close();
+    }
+  }
+}
+
+/** That a single message leaves its log, wherever it is there. */
+function dropOf({ first, lostMs, limit }: JournalTopic, id: number): Dropped {
+  return { before: first, ids: [id], lostMs, limit };
+}

@@ -1,0 +1,195 @@
+/**
+ * The journal in a worker: it waits for the disk there, and nobody else does.
+ *
+ * @module
+ */
+
+import { BusError, type ErrorCode } from "../errors.ts";
+import { Journal } from "./journal.ts";
+import { failureOf } from "./journal_file.ts";
+import type { JournalContent } from "./loading.ts";
+import type { JournalOptions } from "./opening.ts";
+
+/** What a worker is called that keeps a journal. */
+export const JOURNAL_WORKER = "msgbus-journal";
+
+/** What is asked of the worker. It answers in the order of the questions, `backup` excepted. */
+export type JournalQuestion =
+  | { readonly kind: "open"; readonly options: Omit<JournalOptions, "open"> }
+  | { readonly kind: "apply"; readonly batch: ArrayBuffer; readonly nowMs: number }
+  | { readonly kind: "probe" }
+  | {
+    readonly kind: "read";
+    readonly ask: number;
+    readonly topic: number;
+    readonly first: number;
+    readonly last: number;
+  }
+  | { readonly kind: "backup"; readonly ask: number; readonly path: string }
+  | { readonly kind: "close" };
+
+/** What went wrong, as it is sent. */
+export interface JournalFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** What the worker answers. */
+export type JournalAnswer =
+  | { readonly kind: "opened"; readonly content: JournalContent; readonly lost: string | undefined }
+  | { readonly kind: "applied" | "probed" | "closed"; readonly failure: JournalFailure | undefined }
+  | {
+    readonly kind: "read";
+    readonly ask: number;
+    readonly buffer: ArrayBuffer;
+    readonly damaged: readonly number[];
+  }
+  | { readonly kind: "copied"; readonly ask: number; readonly failure: JournalFailure | undefined }
+  /** Nothing more is done; whatever was asked and not answered is not known to have happened. */
+  | { readonly kind: "failed"; readonly failure: JournalFailure };
+
+/** The worker's side of the channel. */
+interface JournalScope {
+  readonly name?: string;
+  onmessage: ((event: MessageEvent<JournalQuestion>) => void) | null;
+  postMessage(answer: JournalAnswer, transfer?: Transferable[]): void;
+}
+
+/** How long it waits before it tidies up, or goes on with that while there is more urgent work, in milliseconds. */
+const PAUSE_MS = 50;
+
+/** Whether this is a worker that was started to keep a journal. */
+export function isJournalWorker(): boolean {
+  return "WorkerGlobalScope" in globalThis && (globalThis as unknown as JournalScope).name === JOURNAL_WORKER;
+}
+
+/** Keeps a journal for the side that has started this worker. Call it before anything else happens there. */
+export function serveJournal(): void {
+  serveJournalWith(undefined);
+}
+
+/** The same with another way to open databases. */
+export function serveJournalWith(open: JournalOptions["open"]): void {
+  new JournalService(globalThis as unknown as JournalScope, open).start();
+}
+
+class JournalService {
+  readonly #scope: JournalScope;
+  readonly #open: JournalOptions["open"];
+  #journal: Journal | undefined;
+  #hasFailed = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Whether something came since it has tidied up. */
+  #isBusy = false;
+
+  constructor(scope: JournalScope, open: JournalOptions["open"]) {
+    this.#scope = scope;
+    this.#open = open;
+  }
+
+  start(): void {
+    this.#scope.onmessage = ({ data }) => {
+      // After a failure of the disk nothing is assumed of what was written, so nothing more is.
+      if (this.#hasFailed && data.kind !== "close") return;
+      try {
+        this.#answer(data);
+      } catch (error) {
+        this.#fail(error);
+      }
+    };
+  }
+
+  #answer(question: JournalQuestion): void {
+    switch (question.kind) {
+      case "open":
+        return this.#openWith(question.options);
+      case "apply": {
+        const failure = this.#try(() => this.#journal!.apply(new Uint8Array(question.batch), question.nowMs));
+        this.#scope.postMessage({ kind: "applied", failure });
+        return this.#tidyLater();
+      }
+      case "probe":
+        return this.#scope.postMessage({ kind: "probed", failure: this.#try(() => this.#journal!.probe()) });
+      case "read": {
+        const { ask, topic } = question;
+        const { buffer, damaged } = this.#journal!.read(topic, question);
+        return this.#scope.postMessage({ kind: "read", ask, buffer, damaged }, [buffer]);
+      }
+      case "backup": {
+        const { ask, path } = question;
+        this.#journal!.backup(path).then(() => undefined, failureFor)
+          .then((failure) => this.#scope.postMessage({ kind: "copied", ask, failure }));
+        return;
+      }
+      case "close":
+        return this.#close();
+    }
+  }
+
+  #openWith(options: Omit<JournalOptions, "open">): void {
+    const { journal, content, lost } = Journal.open({ ...options, open: this.#open });
+    this.#journal = journal;
+    const columns = [content.ids.buffer, content.createdMs.buffer, content.bytes.buffer];
+    this.#scope.postMessage({ kind: "opened", content, lost }, columns);
+    this.#tidyLater();
+  }
+
+  /** Does something; what the disk has no room for can be done later, everything else is thrown. */
+  #try(run: () => void): JournalFailure | undefined {
+    try {
+      run();
+    } catch (error) {
+      const failure = failureOf(error);
+      if (failure.code !== "disk_full") throw failure;
+      return failureFor(failure);
+    }
+  }
+
+  /** Tidies up a little later, however much comes meanwhile; at once if that can't wait. */
+  #tidyLater(): void {
+    this.#isBusy = true;
+    if (this.#journal!.isBehind) this.#tidy();
+    else this.#timer ??= setTimeout(() => this.#tidy(), PAUSE_MS);
+  }
+
+  #tidy(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    try {
+      let hasMore = false;
+      const failure = this.#try(() => hasMore = this.#journal!.tidy());
+      if (hasMore && failure === undefined) this.#timer = setTimeout(() => this.#tidy(), this.#isBusy ? PAUSE_MS : 0);
+      this.#isBusy = false;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #close(): void {
+    clearTimeout(this.#timer);
+    let failure: JournalFailure | undefined;
+    try {
+      // What has failed is left as it is: closing it would write.
+      if (!this.#hasFailed) this.#journal?.close();
+    } catch (error) {
+      failure = failureFor(error);
+    }
+    this.#scope.postMessage({ kind: "closed", failure });
+  }
+
+  #fail(error: unknown): void {
+    this.#hasFailed = true;
+    clearTimeout(this.#timer);
+    this.#scope.postMessage({ kind: "failed", failure: failureFor(error) });
+  }
+}
+
+function failureFor(error: unknown): JournalFailure {
+  const { code, message } = failureOf(error);
+  return { code, message };
+}
+
+/** The error that was sent. */
+export function errorOf({ code, message }: JournalFailure): BusError {
+  return new BusError(code, message);
+}

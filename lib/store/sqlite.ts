@@ -1,0 +1,555 @@
+/**
+ * The store of a bus that keeps its messages in a journal on the disk.
+ *
+ * @module
+ */
+
+import type {
+  Append,
+  DelayedMessage,
+  Dropped,
+  GroupChange,
+  Store,
+  Stored,
+  StoredTopic,
+  StoreListener,
+} from "../bus/store.ts";
+import { BusError, quote } from "../errors.ts";
+import type { MessageInit, TopicInfo } from "../message.ts";
+import { ByteWriter } from "./bytes.ts";
+import {
+  combineChanges,
+  combineDrops,
+  writeAppend,
+  writeCancel,
+  writeDelay,
+  writeDrop,
+  writeForget,
+  writeNote,
+  writeRemove,
+  writeTopic,
+} from "./changes.ts";
+import { JournalDirectory } from "./directory.ts";
+import {
+  errorOf,
+  JOURNAL_WORKER,
+  type JournalAnswer,
+  type JournalFailure,
+  type JournalQuestion,
+} from "./journal_service.ts";
+import type { JournalContent } from "./loading.ts";
+import { decodeMessages } from "./read_back.ts";
+
+export { checkJournal, type JournalReport } from "./check.ts";
+export { isJournalWorker, serveJournal } from "./journal_service.ts";
+
+/** How a {@linkcode SqliteStore} is opened. */
+export interface SqliteStoreOptions {
+  /** Where the journal is; made if there is nothing. Nobody else may use it, this user's other processes included. */
+  readonly directory: string;
+  /**
+   * Whether to go on with what is left if something that was acknowledged is missing; all topics have new epochs then, so
+   * that their readers are told. Default `false`.
+   */
+  readonly acceptLoss?: boolean | undefined;
+  /** The module that keeps the journal in a worker, for programs of a single file. See `serveJournal`. */
+  readonly workerUrl?: string | URL | undefined;
+  /** Told once when nothing can be stored any more; whoever runs the bus should end it. */
+  readonly onFatal?: ((error: BusError) => void) | undefined;
+  /** Told of what is wrong and hinders nothing. */
+  readonly onWarning?: ((warning: StoreWarning) => void) | undefined;
+  /** What time it is, in milliseconds since the Unix epoch. Default `Date.now`. */
+  readonly now?: (() => number) | undefined;
+}
+
+/** What a store has to say. */
+export type StoreWarning =
+  /** Something that was acknowledged is missing, which was accepted. */
+  | { readonly kind: "loss"; readonly message: string }
+  /** Messages of a topic can't be read any more. */
+  | { readonly kind: "damaged"; readonly topic: string; readonly ids: readonly number[] }
+  /** There is no room for changes, from now on, or there is again. */
+  | { readonly kind: "full" | "healed"; readonly message: string };
+
+/** The most changes that may wait to be stored, and how much they may have in all. */
+const MAX_WAITING = 10_000;
+const MAX_WAITING_BYTES = 64 * 1024 ** 2;
+/** What a change is counted for beside its payloads. */
+const CHANGE_BYTES = 256;
+/** How often it is tried whether there is room again, in milliseconds. */
+const PROBE_MS = 1000;
+/** How long the journal may not know what has left a log, in milliseconds. */
+const DROP_MS = 200;
+
+/** What the journal knows of a topic, as far as its changes are concerned. */
+interface KnownTopic {
+  readonly number: number;
+  readonly info: TopicInfo;
+  /** The id of the next message. */
+  next: number;
+}
+
+/** A change that waits, or is on its way. */
+interface Change {
+  /** Writes it; returns what it is answered with. May throw, and then it alone is refused. */
+  readonly write: (to: ByteWriter) => unknown;
+  readonly bytes: number;
+  readonly resolve: (answer: never) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** What is on its way to the disk. */
+interface Batch {
+  readonly changes: readonly Change[];
+  readonly answers: readonly unknown[];
+  /** What it changes here is changed back if it fails. */
+  readonly undo: readonly (() => void)[];
+}
+
+/** Keeps everything in a SQLite database, in transactions of all changes that came while the one before was written. */
+export class SqliteStore implements Store {
+  readonly durability = "synced";
+  readonly synchronous = false;
+  readonly readsBack = true;
+  readonly #options: SqliteStoreOptions;
+  readonly #directory: JournalDirectory;
+  readonly #worker: Worker;
+  #content: JournalContent | undefined;
+  /** The topics that the journal knows, by epoch, and by name. */
+  readonly #topics = new Map<string, KnownTopic>();
+  readonly #byName = new Map<string, KnownTopic>();
+  #nextTopic = 1;
+  #waiting: Change[] = [];
+  #waitingBytes = 0;
+  /** The notes that wait and to which later ones of their groups can be added. */
+  #openNotes = new Map<TopicInfo, Map<string, GroupChange[]>>();
+  #batch: Batch | undefined;
+  #isSendPlanned = false;
+  readonly #drops = new Map<TopicInfo, Dropped>();
+  #dropTimer: ReturnType<typeof setTimeout> | undefined;
+  #probeTimer: ReturnType<typeof setTimeout> | undefined;
+  #refusal: BusError | undefined;
+  /** Why nothing can be stored any more. */
+  #fatal: BusError | undefined;
+  #undo: (() => void)[] = [];
+  #asked = 0;
+  readonly #questions = new Map<number, PromiseWithResolvers<never>>();
+  #closing: Promise<void> | undefined;
+  #idle: PromiseWithResolvers<void> | undefined;
+  #ended = Promise.withResolvers<void>();
+
+  private constructor(options: SqliteStoreOptions, directory: JournalDirectory) {
+    this.#options = options;
+    this.#directory = directory;
+    const url = options.workerUrl ?? new URL("./journal_worker.ts", import.meta.url);
+    this.#worker = new Worker(url, { type: "module", name: JOURNAL_WORKER });
+  }
+
+  /**
+   * Opens the journal of a directory, both made if need be.
+   *
+   * @throws {BusError} `store_unwritable`: the directory or a file can't be made, opened or written; `store_exposed`: others
+   * may use them; `store_locked`: another process does; `store_damaged`: something that was acknowledged is missing, or it
+   * is another program's or a newer one's; `disk_full`; `store_failed`.
+   */
+  static async create(options: SqliteStoreOptions): Promise<SqliteStore> {
+    const directory = await JournalDirectory.open(options.directory);
+    const store = new SqliteStore(options, directory);
+    try {
+      await store.#start();
+      return store;
+    } catch (error) {
+      store.#worker.terminate();
+      directory.close();
+      throw error;
+    }
+  }
+
+  /** Why no change can be made now, such as a full disk; `undefined` if one can be tried. */
+  get refusal(): BusError | undefined {
+    return this.#fatal ?? this.#refusal;
+  }
+
+  #start(): Promise<void> {
+    const { database: path, head: headPath } = this.#directory.paths;
+    const { acceptLoss = false } = this.#options;
+    const started = Promise.withResolvers<void>();
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      started.reject(new BusError("store_failed", `Cannot start the journal: ${event.message}`));
+    };
+    this.#worker.onmessage = ({ data }: MessageEvent<JournalAnswer>) => {
+      if (data.kind !== "opened") return started.reject(errorOf((data as { failure: JournalFailure }).failure));
+      this.#content = data.content;
+      this.#nextTopic = data.content.nextTopic;
+      if (data.lost !== undefined) this.#options.onWarning?.({ kind: "loss", message: data.lost });
+      this.#worker.onmessage = ({ data }: MessageEvent<JournalAnswer>) => this.#answered(data);
+      this.#worker.onerror = (event) => {
+        event.preventDefault();
+        this.#fail(new BusError("store_failed", `The journal has failed: ${event.message}`));
+      };
+      started.resolve();
+    };
+    this.#ask({ kind: "open", options: { path, headPath, acceptLoss, nowMs: this.#nowMs() } });
+    return started.promise;
+  }
+
+  #nowMs(): number {
+    return this.#options.now?.() ?? Date.now();
+  }
+
+  #ask(question: JournalQuestion, transfer: Transferable[] = []): void {
+    this.#worker.postMessage(question, transfer);
+  }
+
+  /** See `Store.open`. Nobody else appends here, so nobody is ever told of that. */
+  open(_listener?: StoreListener): Stored {
+    const content = this.#content!;
+    this.#content = undefined;
+    const { startedMs, lastCreatedMs, goneFromMs, gone } = content;
+    const topics = content.topics.map((topic): StoredTopic => {
+      const { number, info, next, lostMs, limit, start, length, ttlMs, groups, answers } = topic;
+      this.#enter({ number, info, next });
+      const index = {
+        ids: content.ids.subarray(start, start + length),
+        createdMs: content.createdMs.subarray(start, start + length),
+        bytes: content.bytes.subarray(start, start + length),
+        ttlMs,
+      };
+      const delayed = topic.delayed.map((message) => ({ ...message, topic: info }));
+      return { info, next, index, lostMs, limit, groups, delayed, answers };
+    });
+    return { startedMs, lastCreatedMs, topics, gone, goneFromMs };
+  }
+
+  /** See `Store.append`. Rejects with `overloaded`, `seq_mismatch`, `disk_full`, `store_failed`, `already_closed`. */
+  append(append: Append): Promise<number> {
+    let bytes = CHANGE_BYTES;
+    for (const payload of append.payloads) bytes += payload.length;
+    if (append.settles !== undefined) this.#openNotes.get(append.settles.topic)?.delete(append.settles.change.group);
+    return this.#gather(bytes, (to) => this.#writeAppend(to, append));
+  }
+
+  /** See `Store.note`. Several notes of a group that wait together are written as one. */
+  note(topic: TopicInfo, change: GroupChange): Promise<void> {
+    let ofTopic = this.#openNotes.get(topic);
+    if (ofTopic === undefined) this.#openNotes.set(topic, ofTopic = new Map());
+    const open = ofTopic.get(change.group);
+    if (open !== undefined && !this.#refuses()) {
+      open.push(change);
+      return this.#gather(CHANGE_BYTES, () => {});
+    }
+    const changes = [change];
+    ofTopic.set(change.group, changes);
+    return this.#gather(CHANGE_BYTES, (to) => writeNote(to, this.#numberOf(to, topic), combineChanges(changes)));
+  }
+
+  /** See `Store.forget`. */
+  forget(topic: TopicInfo, group: string): Promise<void> {
+    this.#openNotes.get(topic)?.delete(group);
+    return this.#gather(CHANGE_BYTES, (to) => {
+      const known = this.#topics.get(topic.epoch);
+      if (known !== undefined) writeForget(to, known.number, group);
+    });
+  }
+
+  /** See `Store.delay`. */
+  delay(message: DelayedMessage): Promise<void> {
+    const { topic, payload } = message;
+    return this.#gather(CHANGE_BYTES + payload.length, (to) => writeDelay(to, this.#numberOf(to, topic), message));
+  }
+
+  /** See `Store.cancel`. */
+  cancel(topic: TopicInfo, token: string): Promise<void> {
+    return this.#gather(CHANGE_BYTES, (to) => {
+      const known = this.#topics.get(topic.epoch);
+      if (known !== undefined) writeCancel(to, known.number, token);
+    });
+  }
+
+  /** See `Store.remove`. */
+  remove(topic: TopicInfo, newestMs: number): Promise<void> {
+    this.#openNotes.delete(topic);
+    this.#drops.delete(topic);
+    return this.#gather(CHANGE_BYTES, (to) => {
+      const known = this.#topics.get(topic.epoch);
+      if (known === undefined) return;
+      this.#writeRemove(to, known, newestMs);
+    });
+  }
+
+  /** See `Store.drop`. */
+  drop(topic: TopicInfo, dropped: Dropped): void {
+    if (this.#closing !== undefined || this.#fatal !== undefined) return;
+    const earlier = this.#drops.get(topic);
+    this.#drops.set(topic, earlier === undefined ? dropped : combineDrops(earlier, dropped));
+    if (this.#dropTimer !== undefined) return;
+    this.#dropTimer = setTimeout(() => {
+      this.#dropTimer = undefined;
+      this.#gatherDrops();
+    }, DROP_MS);
+    Deno.unrefTimer(this.#dropTimer);
+  }
+
+  /** See `Store.read`. Rejects with `store_failed`, `already_closed`. */
+  async read(
+    topic: TopicInfo,
+    ids: { readonly first: number; readonly last: number },
+  ): Promise<readonly MessageInit[]> {
+    const known = this.#topics.get(topic.epoch);
+    if (known === undefined) return [];
+    const { first, last } = ids;
+    const { buffer, damaged } = await this.#question<JournalAnswer & { kind: "read" }>((ask) => {
+      return { kind: "read", ask, topic: known.number, first, last };
+    });
+    if (damaged.length > 0) this.#options.onWarning?.({ kind: "damaged", topic: topic.name, ids: damaged });
+    return decodeMessages(buffer);
+  }
+
+  /**
+   * Writes a copy of everything to a file that is not there yet. To restore it, put it into an empty directory as
+   * `journal.db`; all topics have new epochs then.
+   *
+   * @throws {BusError} `store_unwritable`, `disk_full`, `store_failed`, `already_closed`.
+   */
+  async backup(path: string): Promise<void> {
+    const { failure } = await this.#question<JournalAnswer & { kind: "copied" }>((ask) => ({
+      kind: "backup",
+      ask,
+      path,
+    }));
+    if (failure !== undefined) throw errorOf(failure);
+  }
+
+  /** Stores what waits, and ends; a second call does nothing. */
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    clearTimeout(this.#dropTimer);
+    clearTimeout(this.#probeTimer);
+    if (this.#refusal === undefined && this.#fatal === undefined) this.#gatherDrops();
+    if (this.#waiting.length > 0 || this.#batch !== undefined) {
+      this.#idle = Promise.withResolvers();
+      this.#send();
+      await this.#idle.promise;
+    }
+    if (this.#fatal === undefined) {
+      this.#ask({ kind: "close" });
+      await this.#ended.promise;
+    }
+    this.#worker.terminate();
+    this.#directory.close();
+    const closed = new BusError("already_closed", "Cannot use the journal: it is closed");
+    for (const { reject } of this.#questions.values()) reject(closed);
+    this.#questions.clear();
+  }
+
+  #question<T>(questionOf: (ask: number) => JournalQuestion): Promise<T> {
+    const refusal = this.#closing === undefined
+      ? this.#fatal
+      : new BusError("already_closed", "Cannot use the journal: it is closed");
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const ask = this.#asked++;
+    const question = Promise.withResolvers<never>();
+    this.#questions.set(ask, question);
+    this.#ask(questionOf(ask));
+    return question.promise;
+  }
+
+  /** Why nothing is taken now. */
+  #refuses(): BusError | undefined {
+    if (this.#closing !== undefined) return new BusError("already_closed", "Cannot store: the journal is closed");
+    if (this.refusal !== undefined) return this.refusal;
+    if (this.#waiting.length < MAX_WAITING && this.#waitingBytes < MAX_WAITING_BYTES) return undefined;
+    return new BusError("overloaded", `Cannot store: ${this.#waiting.length} changes wait for the disk`);
+  }
+
+  #gather<T>(bytes: number, write: (to: ByteWriter) => T): Promise<T> {
+    const refusal = this.#refuses();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ write, bytes, resolve, reject });
+      this.#waitingBytes += bytes;
+      this.#sendSoon();
+    });
+  }
+
+  /** Sends what waits at the end of the turn, so that all publishes of it go together; unless something is on its way. */
+  #sendSoon(): void {
+    if (this.#batch !== undefined || this.#isSendPlanned) return;
+    this.#isSendPlanned = true;
+    setImmediate(() => this.#send());
+  }
+
+  #send(): void {
+    this.#isSendPlanned = false;
+    if (this.#batch !== undefined || this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    const to = new ByteWriter(this.#waitingBytes);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#openNotes.clear();
+    this.#undo = [];
+    const changes: Change[] = [];
+    const answers: unknown[] = [];
+    for (const change of waiting) {
+      try {
+        answers.push(change.write(to));
+        changes.push(change);
+      } catch (error) {
+        change.reject(error);
+      }
+    }
+    this.#batch = { changes, answers, undo: this.#undo };
+    const batch = to.finish();
+    this.#ask({ kind: "apply", batch, nowMs: this.#nowMs() }, [batch]);
+  }
+
+  /** Writes an append. Ids are assigned here: what was to come before may have been refused. */
+  #writeAppend(to: ByteWriter, append: Append): number {
+    const { topic, expectedId, exact, payloads } = append;
+    const next = this.#topics.get(topic.epoch)?.next ?? 0;
+    if (exact && expectedId !== next) {
+      throw new BusError(
+        "seq_mismatch",
+        `Cannot append to ${quote(topic.name)} at ${expectedId}: the next id is ${next}`,
+      );
+    }
+    const known = this.#know(to, topic);
+    for (const other of [append.drops?.topic, append.settles?.topic]) if (other !== undefined) this.#know(to, other);
+    writeAppend(to, known.number, next, append, (other) => this.#topics.get(other.epoch)!.number);
+    known.next = next + payloads.length;
+    this.#undo.push(() => known.next = next);
+    return next;
+  }
+
+  #numberOf(to: ByteWriter, topic: TopicInfo): number {
+    return this.#know(to, topic).number;
+  }
+
+  /** The topic as the journal knows it; it is told of it if it doesn't. */
+  #know(to: ByteWriter, info: TopicInfo): KnownTopic {
+    const known = this.#topics.get(info.epoch);
+    if (known !== undefined) return known;
+    const other = this.#byName.get(info.name);
+    // The bus forgets a topic that never had a message without a word.
+    if (other !== undefined) this.#writeRemove(to, other, -Infinity);
+    const topic = { number: this.#nextTopic++, info, next: 0 };
+    writeTopic(to, topic.number, info);
+    this.#enter(topic);
+    this.#undo.push(() => this.#leave(topic));
+    return topic;
+  }
+
+  #writeRemove(to: ByteWriter, topic: KnownTopic, newestMs: number): void {
+    writeRemove(to, topic.number, newestMs);
+    this.#leave(topic);
+    this.#undo.push(() => this.#enter(topic));
+  }
+
+  #enter(topic: KnownTopic): void {
+    this.#topics.set(topic.info.epoch, topic);
+    this.#byName.set(topic.info.name, topic);
+  }
+
+  #leave({ info: { epoch, name } }: KnownTopic): void {
+    this.#topics.delete(epoch);
+    this.#byName.delete(name);
+  }
+
+  #gatherDrops(): void {
+    for (const [topic, dropped] of this.#drops) {
+      this.#drops.delete(topic);
+      this.#gather(CHANGE_BYTES, (to) => {
+        const known = this.#topics.get(topic.epoch);
+        if (known !== undefined) writeDrop(to, known.number, dropped);
+        // What is refused is told again with what comes later.
+      }).catch(() => this.drop(topic, dropped));
+    }
+  }
+
+  #answered(answer: JournalAnswer): void {
+    switch (answer.kind) {
+      case "applied":
+        return this.#applied(answer.failure);
+      case "probed":
+        return answer.failure === undefined ? this.#heal() : this.#probeLater();
+      case "read":
+      case "copied": {
+        this.#questions.get(answer.ask)?.resolve(answer as never);
+        this.#questions.delete(answer.ask);
+        return;
+      }
+      case "failed":
+        return this.#fail(errorOf(answer.failure));
+      case "closed":
+        if (answer.failure !== undefined) this.#fail(errorOf(answer.failure));
+        return this.#ended.resolve();
+    }
+  }
+
+  /** Tells those who wait for a batch, after what has gathered meanwhile is on its way. */
+  #applied(failure: JournalFailure | undefined): void {
+    const { changes, answers, undo } = this.#batch!;
+    this.#batch = undefined;
+    if (failure !== undefined) {
+      for (let at = undo.length; at-- > 0;) undo[at]!();
+      const error = errorOf(failure);
+      this.#refuseUntilHealed(error);
+      for (const { reject } of changes) reject(error);
+    } else {
+      this.#send();
+      for (let at = 0; at < changes.length; at++) changes[at]!.resolve(answers[at] as never);
+    }
+    if (this.#batch === undefined) this.#idle?.resolve();
+  }
+
+  /** Refuses everything, what waits included, until there is room again. */
+  #refuseUntilHealed(error: BusError): void {
+    this.#refusal = error;
+    this.#options.onWarning?.({ kind: "full", message: error.message });
+    this.#rejectWaiting(error);
+    this.#probeLater();
+  }
+
+  #rejectWaiting(error: BusError): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#openNotes.clear();
+    for (const { reject } of waiting) reject(error);
+  }
+
+  #probeLater(): void {
+    if (this.#closing !== undefined) return;
+    this.#probeTimer = setTimeout(() => this.#ask({ kind: "probe" }), PROBE_MS);
+    Deno.unrefTimer(this.#probeTimer);
+  }
+
+  #heal(): void {
+    this.#refusal = undefined;
+    this.#options.onWarning?.({ kind: "healed", message: "There is room again" });
+  }
+
+  /** Ends everything: of what was asked and not answered nothing is known, and nothing more is tried. */
+  #fail(error: BusError): void {
+    if (this.#fatal !== undefined) return;
+    const failure = error.code === "store_failed"
+      ? error
+      : new BusError("store_failed", error.message, { cause: error });
+    this.#fatal = failure;
+    clearTimeout(this.#dropTimer);
+    clearTimeout(this.#probeTimer);
+    const changes = this.#batch?.changes ?? [];
+    this.#batch = undefined;
+    for (const { reject } of changes) reject(failure);
+    this.#rejectWaiting(failure);
+    for (const { reject } of this.#questions.values()) reject(failure);
+    this.#questions.clear();
+    this.#idle?.resolve();
+    this.#ended.resolve();
+    this.#options.onFatal?.(failure);
+  }
+}
