@@ -53,11 +53,19 @@ export interface ReservedAppend {
   readonly settles: Append["settles"];
 }
 
+/** A time at which something was accepted. */
+interface PendingTime {
+  /** In milliseconds since the Unix epoch. */
+  readonly createdMs: number;
+  /** How many appends of then the store hasn't answered for. */
+  count: number;
+}
+
 /** Checks, has the store append, and applies, in this order; nothing is visible before the store has answered. */
 export class Intake {
   readonly #parts: IntakeParts;
-  /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
-  readonly #pending = new Set<Append>();
+  /** When what the store has been asked to append and hasn't answered for was accepted, in that order. */
+  readonly #pending: PendingTime[] = [];
   /** What others have appended behind something that the store has taken, but the bus was not answered yet. */
   readonly #early = new Map<Topic, Append[]>();
   #published = 0;
@@ -75,8 +83,7 @@ export class Intake {
   /** A time before which everything accepted is visible, and nothing to come will have been created. */
   settledMs(): number {
     const { clock, timeline } = this.#parts;
-    const [oldest] = this.#pending;
-    return oldest?.createdMs ?? timeline.stamp(clock.now());
+    return this.#pending[0]?.createdMs ?? timeline.stamp(clock.now());
   }
 
   /** See `MessageBus.put`. The store must be synchronous. */
@@ -108,13 +115,16 @@ export class Intake {
       new Message(topic.info, { id: answer.id, payload, createdMs: askedMs, ttlMs, attributes });
   }
 
-  /** See `MessageBus.publish`; `assertOpen` throws if it may not be used any more. */
-  async publish(
+  /**
+   * See `MessageBus.publish`; `assertOpen` throws if it may not be used any more. Throws what it refuses at once. Neither
+   * async nor awaited if there is nothing to wait for: that shows in the number of publishes a second.
+   */
+  publish(
     name: string,
     payloads: readonly (string | Uint8Array)[],
     wanted: Wanted,
     assertOpen: () => void,
-  ): Promise<Receipt> {
+  ): Receipt | Promise<Receipt> {
     payloads.forEach(assertPayload);
     if (payloads.length === 0) {
       throw new BusError("bad_request", `Cannot publish to ${quote(name)}: no message was given`);
@@ -128,9 +138,8 @@ export class Intake {
       const bytes = payloads.map(bytesOf);
       const asked = { key: wanted.idempotencyKey, fingerprint: fingerprintOf(PUBLISH, bytes) };
       const act = (topic: Topic, idempotency: Idempotency) => this.#publishNow(topic, bytes, wanted, idempotency);
-      return await unlessSuperseded(this.#parts.dedupe.once(asked, admit, act), again);
+      return unlessSuperseded(this.#parts.dedupe.once(asked, admit, act), again);
     }
-    // Not awaited if there is nothing to wait for: that shows in the number of publishes a second.
     return unlessSuperseded(whenSettled(admit, (topic) => this.#publishNow(topic, payloads, wanted)), again);
   }
 
@@ -148,7 +157,7 @@ export class Intake {
       this.#apply(topic, append, answer);
       return this.#receiptOf(topic, answer, payloads.length);
     }
-    return this.#applyLater(topic, append, answer).then((id) => this.#receiptOf(topic, id, payloads.length));
+    return this.#applyLater(topic, append, answer);
   }
 
   #receiptOf(topic: Topic, id: number, count: number): Receipt {
@@ -231,32 +240,44 @@ export class Intake {
   }
 
   /** Applies when the store has answered, in the same step in which the messages stop being on their way. */
-  async #applyLater(
+  #applyLater(
     topic: Topic,
     append: Append,
     answer: Promise<number>,
     onRefused?: (error: unknown) => void,
-  ): Promise<number> {
+  ): Promise<Receipt> {
     const release = this.#parts.retention.reserve(topic, append);
-    this.#pending.add(append);
+    const time = this.#pendingAt(append.createdMs);
     const end = () => {
       release();
-      this.#pending.delete(append);
+      this.#settle(time);
     };
-    let firstId: number;
-    try {
-      firstId = await answer;
-    } catch (error) {
+    // Not async: every promise more shows in the number of publishes a second.
+    return answer.then((firstId) => {
+      end();
+      this.#apply(topic, append, firstId);
+      if (this.#early.size > 0) this.#catchUp(topic);
+      return this.#receiptOf(topic, firstId, append.payloads.length);
+    }, (error) => {
       const refusal = refusalOf(topic, error);
       end();
       onRefused?.(error);
       this.#parts.topics.forgetIfUnused(topic);
       throw refusal;
-    }
-    end();
-    this.#apply(topic, append, firstId);
-    if (this.#early.size > 0) this.#catchUp(topic);
-    return firstId;
+    });
+  }
+
+  /** Counts an append that is accepted now: to keep a set of them takes more than everything else here. */
+  #pendingAt(createdMs: number): PendingTime {
+    let time = this.#pending.at(-1);
+    if (time?.createdMs !== createdMs) this.#pending.push(time = { createdMs, count: 0 });
+    time.count++;
+    return time;
+  }
+
+  #settle(time: PendingTime): void {
+    time.count--;
+    while (this.#pending[0]?.count === 0) this.#pending.shift();
   }
 
   /** Makes visible what the store has taken. Returns the last message. */

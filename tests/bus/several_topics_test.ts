@@ -168,6 +168,23 @@ Deno.test("Subscription.cursor on several topics passes nothing that is on its w
   assertEquals(deliveriesOf(resume(bus, subscription)), ["gap b null-0 dropped", "a 0", "b 1", "caught-up"]);
 });
 
+Deno.test("Subscription.cursor on several topics passes what was on its way, once all that was accepted then is answered", async () => {
+  const store = new LaterStore();
+  const { bus, clock } = setUp({ store });
+  const subscription = bus.subscribe("*");
+  const acceptedMs = clock.now();
+  const publishes = [bus.publish("a", "hi"), bus.publish("b", "hi")];
+  clock.tick(10);
+  const passed: boolean[] = [];
+  for (const publish of publishes) {
+    await store.answer();
+    await publish;
+    deliveriesOf(subscription);
+    passed.push((parseSince(subscription.cursor, 0) as { createdMs: number }).createdMs > acceptedMs);
+  }
+  assertEquals(passed, [false, true]);
+});
+
 Deno.test("Subscription.cursor on several topics passes nothing that was published after the drain", () => {
   const { bus, clock } = setUp();
   const subscription = bus.subscribe("a,b");
