@@ -74,6 +74,19 @@ export class GroupKeeper {
     return answer?.catch(refused);
   }
 
+  /** Tells the store everything that it wasn't told: what is not answered to anybody it may learn late. */
+  tellAll(): void {
+    for (const { groups } of this.#parts.topics.all()) {
+      for (const group of groups.values()) {
+        try {
+          this.tell(group)?.catch(() => {});
+        } catch {
+          // What it refuses it would have lost as well in a crash.
+        }
+      }
+    }
+  }
+
   /** Gives back to a group what it has handed out and nobody gets. */
   putBack(group: Group, messages: readonly Message[]): void {
     if (group.topic.deleted || group.topic.groups.get(group.name) !== group) return;
@@ -88,7 +101,7 @@ export class GroupKeeper {
     const found = topic === undefined ? [...topics.all()] : [topics.find(topic)];
     return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
       this.settle(group, nowMs);
-      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0 || group.items.size > 0;
+      return topic !== undefined || group.name !== QUEUE || group.hasLeased;
     }).map((group) => groups.statsOf(group, nowMs));
   }
 
