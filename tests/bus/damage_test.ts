@@ -2,9 +2,10 @@ import { Damage } from "../../lib/bus/damage.ts";
 import { assertEquals, fc } from "../deps.ts";
 
 Deno.test("Damage tells where damaged messages are, in whatever order they were found", () => {
+  const probe = fc.tuple(fc.nat(42), fc.nat(42)).filter(([from, end]) => from < end);
   const ids = fc.uniqueArray(fc.nat(40), { maxLength: 30 });
   fc.assert(
-    fc.property(ids, fc.array(fc.tuple(fc.nat(42), fc.nat(42)), { minLength: 1 }), (ids, probes) => {
+    fc.property(ids, fc.array(probe, { minLength: 1 }), (ids, probes) => {
       const damage = new Damage();
       for (const id of ids) damage.add(id, 1000 + 10 * id);
       for (const [from, end] of probes) {
