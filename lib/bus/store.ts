@@ -222,7 +222,9 @@ export class TopicSuperseded extends BusError {
  * or drops something of another topic is a call for that, too.
  *
  * Groups are the exception: they change at once, so that nobody else gets the same message meanwhile, and whoever asked
- * is answered when the store has. If that rejects, whoever asked is told so, and what a pull has taken goes back.
+ * is answered when the store has. If that rejects, whoever asked is told so, and what a pull has taken goes back. What
+ * else the group has told the store before it was answered builds on that, and must be rejected, too; the bus tells it all
+ * again with the next change, as it is then.
  */
 export interface Store {
   /** What {@linkcode Store.append} promises once it has answered. */
