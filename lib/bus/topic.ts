@@ -12,7 +12,6 @@ import { Damage } from "./damage.ts";
 import { Expiries, type Expiry } from "./expiries.ts";
 import { type Group, QUEUE } from "./group.ts";
 import type { HeapEntry } from "./heap.ts";
-import { retainedBytes } from "./limits.ts";
 import { Log, type LogPages } from "./log.ts";
 import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";

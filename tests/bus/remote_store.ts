@@ -372,7 +372,7 @@ export class RemoteStore implements Store {
   async settle(): Promise<void> {
     do {
       while (this.waiting.length > 0) this.take();
-      while (this.unheard > 0) this.heed();
+      this.heed();
       for (let i = 0; i < 30; i++) await undefined;
     } while (this.waiting.length + this.unheard > 0);
   }
