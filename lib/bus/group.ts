@@ -66,7 +66,7 @@ export class Group {
     this.#next = this.#floor = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
-    this.untold = new UntoldChange(this, { isNew });
+    this.untold = new UntoldChange(this, host, { isNew });
   }
 
   /** The id of the next message that is new to it; what that points at may have been dropped. */
@@ -119,6 +119,7 @@ export class Group {
     this.acked = counts.acked;
     this.dead = counts.dead;
     this.lost = counts.lost;
+    const skewMs = this.#host.skewMs();
     this.hasLeased = unacked.length > 0;
     for (const { id, key, attempt, reason = LEASE_EXPIRED, notBeforeMs = -Infinity } of unacked) {
       const item = new Item(this, { id, key });
@@ -134,7 +135,7 @@ export class Group {
       if (!isBlocked) this.#keys.hold(item);
       if (this.#isSpent(item)) this.#bury(item);
       else if (isBlocked) this.#keys.block(item);
-      else if (notBeforeMs > nowMs) this.#wait(item, "waiting", notBeforeMs);
+      else if (notBeforeMs - skewMs > nowMs) this.#wait(item, "waiting", notBeforeMs - skewMs);
       else this.#makeReady(item);
     }
   }

@@ -54,8 +54,10 @@ export class GroupKeeper {
   /** Tells the store of what has changed in a group; settles when it has learnt of that. */
   tell(group: Group): void | Promise<void> {
     const { topic, untold } = group;
-    // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
-    if (topic.removal !== undefined || topic.deleted) return undefined;
+    if (topic.deleted) return undefined;
+    // The store may be removing the topic with everything. Until it has, what is answered would be lost with the process:
+    // the topic would be there again, without this change. If it refuses the removal, it learns of the change then.
+    if (topic.removal !== undefined) return topic.removal.then(() => this.tell(group));
     const change = untold.take();
     if (change === undefined) return undefined;
     // Without what it has refused it would take a leased message for one that the group is done with.

@@ -95,6 +95,8 @@ const publish = fc.record({ topic: topicName, key, ttlMs, count: fc.constantFrom
 const schedule = fc.record({ topic: topicName, key, ttlMs, delayMs: fc.constantFrom(130, 530, 1030, 2030) })
   .map(({ topic, key, ttlMs, delayMs }) =>
     stepOf(`schedule ${topic} in ${delayMs} ms`, async (subject, model) => {
+      // More would not fit into a memory that is so small that much is read back.
+      if (subject.readsBack && subject.bus.totals().scheduled > 2) return;
       const [content] = subject.contents({ key, ttlMs, count: 1 }) as [ModelContent];
       const { payload, ...options } = content;
       const receipt = await orCode(() => subject.bus.schedule(topic, payload, { ...options, delayMs }));
