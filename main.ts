@@ -9,6 +9,8 @@ import { systemClock } from "./lib/bus/clock.ts";
 import { combineObservers } from "./lib/bus/observer.ts";
 import { createHandler } from "./lib/http/handler.ts";
 import { isLoopbackAddress, listen } from "./lib/http/listen.ts";
+import { check } from "./lib/daemon/check.ts";
+import { openJournal } from "./lib/daemon/journal.ts";
 import { refusalLog } from "./lib/daemon/refusal_log.ts";
 import { EXIT, Lifecycle } from "./lib/daemon/lifecycle.ts";
 import { listenerLog } from "./lib/daemon/listener_log.ts";
@@ -21,7 +23,8 @@ import { encodeMetrics } from "./lib/metrics/families.ts";
 import { Metrics } from "./lib/metrics/metrics.ts";
 import { processState } from "./lib/metrics/process.ts";
 import { helpText, limitsAmong, type Options, readOptions } from "./lib/options.ts";
-import { assertExposureIsMeant, assertPlatform, explainFailedStart } from "./lib/daemon/startup.ts";
+import { assertExposureIsMeant, assertLossIsMeant, assertPlatform, explainFailedStart } from "./lib/daemon/startup.ts";
+import { isJournalWorker, serveJournal } from "./lib/store/journal_service.ts";
 import { VERSION } from "./lib/version.ts";
 
 /** Runs the daemon until it has drained, and returns its exit code. */
@@ -34,7 +37,11 @@ async function serve(options: Options): Promise<number> {
   watchEventLoop(systemClock, (seconds) => metrics.lagged(seconds));
   const observers = [metrics, stallLog(log, systemClock), postponedLog(log, systemClock)];
   const observer = combineObservers(...observers, ...watched ? [messageLog(log)] : []);
-  const bus = new MessageBus({ ...limitsAmong(options), observer });
+  // This module is the journal's worker, too: a program is one file when it is bundled or compiled.
+  const journal = await openJournal(options, { log, metrics, workerUrl: import.meta.url });
+  await using bus = await MessageBus.open({ ...limitsAmong(options), observer, store: journal?.store });
+  journal?.opened(bus);
+  const refusal = () => journal?.store.refusal;
   const onBug = (error: unknown) => lifecycle.bug(error);
   const handler = createHandler(bus, {
     open,
@@ -48,7 +55,17 @@ async function serve(options: Options): Promise<number> {
     onRefusal: refusalLog(log),
     onAnswer: (answer) => metrics.answered(answer),
     onMessageRefused: (code) => metrics.refused(code),
-    metrics: () => encodeMetrics({ bus, metrics, topics: options.metricsTopics, process: processState() }),
+    metrics: () => {
+      return encodeMetrics({
+        bus,
+        metrics,
+        topics: options.metricsTopics,
+        process: processState(),
+        refuses: refusal() !== undefined,
+      });
+    },
+    backup: journal?.backup,
+    refusal,
   });
   const listening = [];
   for (const bind of options.bind) listening.push(await listen(bind, handler, { onBug, onLost: listenerLog(log) }));
@@ -65,7 +82,13 @@ async function main(args: readonly string[]): Promise<number> {
     const request = readOptions(args, (name) => Deno.env.get(name));
     if (request.do === "help") return print(helpText());
     if (request.do === "version") return print(`msgbusd ${VERSION}\n`);
+    if (request.do === "check") {
+      const { text, exitCode } = await check(request.options);
+      print(text);
+      return exitCode;
+    }
     assertExposureIsMeant(request.options, (name) => Deno.env.get(name));
+    assertLossIsMeant(request.options);
     return await serve(request.options);
   } catch (error) {
     const { line, exitCode } = explainFailedStart(error);
@@ -85,4 +108,6 @@ function print(text: string): number {
   return EXIT.drained;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+// First: in a worker this is the main module, too.
+if (isJournalWorker()) serveJournal();
+else if (import.meta.main) Deno.exit(await main(Deno.args));

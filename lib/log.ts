@@ -10,6 +10,8 @@ import { formatTime } from "./wire/time.ts";
 
 /** Writes the log; every line names an event that programs can look for. */
 export interface Log {
+  /** What ends the daemon. */
+  error(event: string, message: string, fields?: Fields): void;
   /** What an operator should look into. */
   warn(event: string, message: string, fields?: Fields): void;
   /** What happens in normal service. */
@@ -40,6 +42,7 @@ export function createLog(options: { readonly format: "text" | "json"; readonly 
   const formatter = options.format === "json" ? formatJson : formatText;
   const logger = new Logger("msgbusd", level, { handlers: [new StandardError(level, { formatter })] });
   return {
+    error: (event, message, fields) => void logger.error(message, event, fields),
     warn: (event, message, fields) => void logger.warn(message, event, fields),
     info: (event, message, fields) => void logger.info(message, event, fields),
     debug: (event, message, fields) => void logger.debug(message, event, fields),

@@ -94,6 +94,7 @@ export {
 export type { ControlEvent, Gap, GapReason } from "./event.ts";
 export { BusError, ERROR_CODES, type ErrorCode } from "./errors.ts";
 export type { ExposureOptions } from "./http/exposure.ts";
+export type { BackupCopy, BackupSource } from "./http/backup.ts";
 export { type Answer, createHandler, type Handler, type HandlerOptions } from "./http/handler.ts";
 export type { Route } from "./http/head.ts";
 export { ReaderStalled } from "./http/push_stream.ts";

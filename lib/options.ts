@@ -13,6 +13,10 @@ import { formatSize, parseSize } from "./wire/size.ts";
 
 /** The options of msgbusd. */
 export interface Options extends Limits {
+  /** The directory that everything is kept in; `undefined` to keep it in memory only. */
+  readonly data: string | undefined;
+  /** Whether to start though acknowledged messages are missing from that directory. */
+  readonly acceptLoss: boolean;
   /** Where to listen, `host:port` each. */
   readonly bind: readonly string[];
   /** Whether it may listen beyond the loopback addresses without tokens. */
@@ -55,6 +59,8 @@ export interface OptionSpec<T> {
   readonly default: T;
   /** The default as a person would write it. */
   readonly defaultText: string;
+  /** The value and its text with `--data`, if it is another one: what lies on a disk may be more, and older. */
+  readonly withData?: { readonly default: T; readonly text: string };
   /** What it does, in one line. */
   readonly help: string;
   /** Reads what was given. Throws an `Error` that says what would have been right. */
@@ -62,6 +68,9 @@ export interface OptionSpec<T> {
 }
 
 const MAX_DURATION_MS = 3650 * 86_400_000;
+
+/** The limits that are others with `--data`. */
+const DURABLE_DEFAULTS = { ttlMs: 7 * 86_400_000, maxMessages: Infinity, maxTopicBytes: 1024 ** 3 } as const;
 
 /** All options of msgbusd, in the order of `--help`. */
 export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Name]> } = {
@@ -95,15 +104,49 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
     help: "an origin such as https://app.example whose pages may use the bus, * for all; may be repeated",
     parse: (texts) => texts.map((text) => parseMatching(text, ORIGIN, "an origin such as https://app.example, or *")),
   },
-  ttlMs: duration(
-    "ttl",
-    DEFAULT_LIMITS.ttlMs,
-    [0, MAX_DURATION_MS],
-    "how long messages are kept; 0 is until a limit drops them",
+  data: {
+    flag: "data",
+    value: "DIR",
+    default: undefined,
+    defaultText: "none",
+    help: "keep everything in this directory, where it outlives kill -9 and power cuts; else it is in memory only",
+    parse([text]) {
+      if (text === "") throw new Error("a directory");
+      return text!;
+    },
+  },
+  acceptLoss: toggle(
+    "accept-loss",
+    "start though acknowledged messages are missing from --data, and go on without them",
   ),
-  maxMessages: count("max-queue-size", DEFAULT_LIMITS.maxMessages, "messages retained in a topic", "Q"),
-  maxTopicBytes: size("max-topic-bytes", DEFAULT_LIMITS.maxTopicBytes, [1024, 2 ** 50], "bytes retained in a topic"),
-  maxMemoryBytes: size("max-memory", DEFAULT_LIMITS.maxMemoryBytes, [1024, 2 ** 50], "bytes retained in all topics"),
+  ttlMs: withData(
+    DURABLE_DEFAULTS.ttlMs,
+    formatDuration,
+    duration(
+      "ttl",
+      DEFAULT_LIMITS.ttlMs,
+      [0, MAX_DURATION_MS],
+      "how long messages are kept, for topics made from then on; 0 is until a limit drops them",
+    ),
+  ),
+  maxMessages: withData(
+    DURABLE_DEFAULTS.maxMessages,
+    formatCount,
+    count("max-queue-size", DEFAULT_LIMITS.maxMessages, "messages retained in a topic, or none for no limit", "Q", {
+      none: true,
+    }),
+  ),
+  maxTopicBytes: withData(
+    DURABLE_DEFAULTS.maxTopicBytes,
+    formatSize,
+    size("max-topic-bytes", DEFAULT_LIMITS.maxTopicBytes, [1024, 2 ** 50], "bytes retained in a topic"),
+  ),
+  maxMemoryBytes: size(
+    "max-memory",
+    DEFAULT_LIMITS.maxMemoryBytes,
+    [1024, 2 ** 50],
+    "bytes retained in all topics; with --data bytes of them kept in memory, too, and nothing is dropped for it",
+  ),
   // An envelope is a third larger than its payload, and WebSocket clients on Deno take frames of up to 64 MiB.
   maxPayloadBytes: size("max-payload-size", DEFAULT_LIMITS.maxPayloadBytes, [1, 2 ** 25], "bytes in one message", "P"),
   maxTopics: count("max-topics", DEFAULT_LIMITS.maxTopics, "topics"),
@@ -120,7 +163,7 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
     DEFAULT_LIMITS.maxAttempts,
     "how often a message is leased before it becomes a dead letter; 0 is without end",
     undefined,
-    [0, 1_000_000],
+    { range: [0, 1_000_000] },
   ),
   groupIdleMs: duration(
     "group-idle",
@@ -149,10 +192,9 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
   debug: toggle("debug", "log what helps to find faults", "D"),
   logMessages: choice("log-messages", ["auto", "on", "off"], "auto", "log each message; auto does on a terminal"),
   logFormat: choice("log-format", ["text", "json"], "text", "how to write the log"),
-  metricsTopics: count("metrics-topics", 20, "busiest topics with series of their own in /metrics", undefined, [
-    0,
-    1000,
-  ]),
+  metricsTopics: count("metrics-topics", 20, "busiest topics with series of their own in /metrics", undefined, {
+    range: [0, 1000],
+  }),
 };
 
 /** The environment variable of an option. */
@@ -160,8 +202,20 @@ export function environmentName(spec: { readonly flag: string }): string {
   return `MSGBUSD_${spec.flag.toUpperCase().replaceAll("-", "_")}`;
 }
 
-/** What the arguments ask for: to run with these options, or only to print something. */
-export type Request = { readonly do: "help" } | { readonly do: "version" } | { readonly do: "run"; options: Options };
+/** Verifying what was kept, while no msgbusd runs on it. */
+export interface CheckOptions {
+  /** The directory that was given as `--data`, or a backup. */
+  readonly path: string;
+  /** Whether to print JSON. */
+  readonly json: boolean;
+}
+
+/** What the arguments ask for: to run with these options, to verify what was kept, or only to print something. */
+export type Request =
+  | { readonly do: "help" }
+  | { readonly do: "version" }
+  | { readonly do: "check"; readonly options: CheckOptions }
+  | { readonly do: "run"; readonly options: Options };
 
 /**
  * Reads the options from the arguments, else from the environment, else from the defaults.
@@ -169,6 +223,7 @@ export type Request = { readonly do: "help" } | { readonly do: "version" } | { r
  * @throws {BusError} `bad_option`, naming the option and the value.
  */
 export function readOptions(args: readonly string[], environment: (name: string) => string | undefined): Request {
+  if (args[0] === "check") return readCheckOptions(args.slice(1), environment);
   const specs = Object.values(OPTIONS) as OptionSpec<unknown>[];
   const alias: Record<string, string> = { help: "h", version: "v" };
   for (const { flag, short } of specs) if (short !== undefined) alias[flag] = short;
@@ -190,10 +245,47 @@ export function readOptions(args: readonly string[], environment: (name: string)
   if (given._.length > 0) throw new BusError("bad_option", `Unexpected argument ${quote(String(given._[0]))}`);
   if (given.help) return { do: "help" };
   if (given.version) return { do: "version" };
-  const options = Object.entries(OPTIONS).map(([name, spec]) => {
-    return [name, readOption(spec as OptionSpec<unknown>, given[spec.flag], environment(environmentName(spec)))];
+  const read = <T>(spec: OptionSpec<T>) => readOption(spec, given[spec.flag], environment(environmentName(spec)));
+  const durable = read(OPTIONS.data) !== undefined;
+  const options = Object.fromEntries(
+    Object.entries(OPTIONS as Readonly<Record<string, OptionSpec<unknown>>>)
+      .map(([name, spec]) => [name, read(spec) ?? defaultOf(spec, durable)]),
+  ) as unknown as Options;
+  return { do: "run", options };
+}
+
+/** Reads the arguments of `msgbusd check`. */
+function readCheckOptions(args: readonly string[], environment: (name: string) => string | undefined): Request {
+  const words: string[] = [];
+  const given = parseArgs([...args], {
+    string: ["data"],
+    collect: ["data"],
+    boolean: ["json", "help"],
+    alias: { help: "h" },
+    unknown: (argument: string) => {
+      if (argument.startsWith("-")) {
+        throw new BusError("bad_option", `Unknown flag ${quote(argument)} of check; see msgbusd --help`);
+      }
+      words.push(argument);
+      return false;
+    },
   });
-  return { do: "run", options: Object.fromEntries(options) as Options };
+  if (given.help) return { do: "help" };
+  const named = [...given.data.map(String), ...words, ...given._.map(String)];
+  const paths = named.length > 0 ? named : [environment(environmentName(OPTIONS.data)) ?? ""];
+  if (paths.length > 1) throw new BusError("bad_option", `Unexpected argument ${quote(paths[1]!)} of check`);
+  const [path] = paths as [string];
+  if (path === "") throw new BusError("bad_option", "Cannot check: say what, as in msgbusd check --data DIR");
+  return { do: "check", options: { path, json: given.json } };
+}
+
+function defaultOf<T>(spec: OptionSpec<T>, durable: boolean): T {
+  return durable && spec.withData !== undefined ? spec.withData.default : spec.default;
+}
+
+/** The default of an option as a person would write it, both if there are two. */
+export function defaultText(spec: OptionSpec<unknown>): string {
+  return spec.withData === undefined ? spec.defaultText : `${spec.defaultText}; with --data ${spec.withData.text}`;
 }
 
 /** Refuses `--open=no`, which would be read as `--open`. */
@@ -203,15 +295,16 @@ function assertNotAssigned(argument: string, assigned: readonly string[]): void 
   }
 }
 
-function readOption(spec: OptionSpec<unknown>, given: unknown, fromEnvironment: string | undefined): unknown {
+/** What is given of an option; `undefined` if nothing is. */
+function readOption<T>(spec: OptionSpec<T>, given: unknown, fromEnvironment: string | undefined): T | undefined {
   const flags = given === true ? ["true"] : Array.isArray(given) ? given.map(String) : [];
   if (flags.length > 0) return parseOption(spec, `--${spec.flag}`, flags);
-  if (fromEnvironment === undefined) return spec.default;
+  if (fromEnvironment === undefined) return undefined;
   const texts = spec.repeat ? fromEnvironment.split(",").map((text) => text.trim()) : [fromEnvironment];
   return parseOption(spec, environmentName(spec), texts);
 }
 
-function parseOption(spec: OptionSpec<unknown>, source: string, texts: readonly string[]): unknown {
+function parseOption<T>(spec: OptionSpec<T>, source: string, texts: readonly string[]): T {
   if (texts.length > 1 && !spec.repeat) {
     throw new BusError("bad_option", `Bad ${source}: given twice`);
   }
@@ -230,19 +323,23 @@ export function helpText(): string {
     `${spec.short === undefined ? "    " : `-${spec.short}, `}--${spec.flag}${
       spec.value === undefined ? "" : ` ${spec.value}`
     }`,
-    spec.value === undefined ? spec.help : `${spec.help} (${spec.defaultText})`,
+    spec.value === undefined ? spec.help : `${spec.help} (${defaultText(spec)})`,
   ]);
   rows.push(["-v, --version", "print the version"], ["-h, --help", "print this help"]);
   const width = Math.max(...rows.map(([flags]) => flags!.length));
   return `msgbusd: a real-time message bus over HTTP
 
 Usage: msgbusd [options]
+       msgbusd check [--json] --data DIR|FILE
+
+check verifies what --data has kept, or a backup of it, while no msgbusd runs on it.
 
 Options, each with its default; --some-option can also be given as the environment variable MSGBUSD_SOME_OPTION:
 ${rows.map(([flags, help]) => `  ${flags!.padEnd(width)}  ${help}`).join("\n")}
 
 Durations: 500ms, 30s, 10m, 2h, 7d; a bare number is seconds. Sizes: 512, 64KiB, 1MiB, 2GiB.
-Exit codes: 0 drained, 70 bug, 75 address in use, 78 configuration.
+Exit codes: 0 drained, 65 data damaged or newer, 70 bug, 73 data can't be written, 74 the disk failed, 75 address or
+data in use, 78 configuration.
 
 Example:
   msgbusd --bind localhost:8000 --ttl 10m &
@@ -353,13 +450,34 @@ function size(flag: string, initial: number, range: Range, help: string, short?:
   return quantity({ flag, short, value: "SIZE", initial, range, help, read: parseSize, write: formatSize, what });
 }
 
+/** A whole number in a range, `1` to `1_000_000_000` unless another one is said; with `none` it may be infinite, too. */
 function count(
   flag: string,
   initial: number,
   help: string,
   short?: string,
-  range: Range = [1, 1_000_000_000],
+  { range = [1, 1_000_000_000], none = false }: { range?: Range; none?: boolean } = {},
 ): OptionSpec<number> {
   const read = (text: string) => /^[0-9]{1,10}$/.test(text) ? Number(text) : undefined;
-  return quantity({ flag, short, value: "COUNT", initial, range, help, read, write: String, what: "a whole number" });
+  const spec = quantity({
+    flag,
+    short,
+    value: "COUNT",
+    initial,
+    range,
+    help,
+    read,
+    write: formatCount,
+    what: none ? "none, or a whole number" : "a whole number",
+  });
+  return none ? { ...spec, parse: (texts) => texts[0] === "none" ? Infinity : spec.parse(texts) } : spec;
+}
+
+function formatCount(value: number): string {
+  return value === Infinity ? "none" : String(value);
+}
+
+/** The option with another default with `--data`. */
+function withData<T>(value: T, write: (value: T) => string, spec: OptionSpec<T>): OptionSpec<T> {
+  return { ...spec, withData: { default: value, text: write(value) } };
 }

@@ -5,11 +5,12 @@
  */
 
 import { MessageBus } from "../lib/bus/bus.ts";
+import { systemClock } from "../lib/bus/clock.ts";
 import { Endpoints } from "../lib/http/endpoints.ts";
 import { STATUS } from "../lib/http/respond.ts";
 import { ERROR_CODES, type ErrorCode } from "../lib/errors.ts";
 import { FAMILIES } from "../lib/metrics/families.ts";
-import { environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
+import { defaultText, environmentName, OPTIONS, type OptionSpec } from "../lib/options.ts";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "./deps.ts";
 
 const read = (path: string) => Deno.readTextFile(new URL(`../${path}`, import.meta.url));
@@ -44,7 +45,14 @@ Deno.test("docs/http-api.md lists each error with its status", async () => {
 
 Deno.test("docs/http-api.md names each endpoint", async () => {
   const page = await read("docs/http-api.md");
-  const { names } = new Endpoints({ bus: new MessageBus(), metrics: () => "" });
+  const { names } = new Endpoints({
+    bus: new MessageBus(),
+    metrics: () => "",
+    backup: undefined,
+    refusal: undefined,
+    stallMs: 1,
+    clock: systemClock,
+  });
   assertGreater(names.length, 8);
   for (const name of names) assertStringIncludes(page, `/${name}`);
 });
@@ -59,7 +67,7 @@ Deno.test("docs/operations.md lists each option as --help does", async () => {
   for (const spec of Object.values(OPTIONS) as OptionSpec<unknown>[]) {
     const flags = `\`--${spec.flag}\`${spec.short === undefined ? "" : `, \`-${spec.short}\``}`;
     const row = page.find(([cell]) => cell === flags);
-    assertEquals(row, [flags, `\`${environmentName(spec)}\``, spec.defaultText, spec.help], flags);
+    assertEquals(row, [flags, `\`${environmentName(spec)}\``, defaultText(spec), spec.help], flags);
   }
 });
 

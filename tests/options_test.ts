@@ -7,11 +7,13 @@
 import { DEFAULT_LIMITS } from "../lib/bus/limits.ts";
 import { BusError } from "../lib/errors.ts";
 import {
+  defaultText,
   environmentName,
   helpText,
   limitsAmong,
   OPTIONS,
   type Options,
+  type OptionSpec,
   readOptions,
   splitAddress,
 } from "../lib/options.ts";
@@ -39,6 +41,8 @@ const GIVEN = {
   publicHost: ["bus.example", ["bus.example"]],
   trustProxy: ["true", true],
   allowOrigin: ["https://app.example:8443", ["https://app.example:8443"]],
+  data: ["./data", "./data"],
+  acceptLoss: ["true", true],
   ttlMs: ["10m", 600_000],
   maxMessages: ["7", 7],
   maxTopicBytes: ["2MiB", 2 * 1024 ** 2],
@@ -68,6 +72,8 @@ Deno.test("options: without arguments and environment they are the documented de
     publicHost: [],
     trustProxy: false,
     allowOrigin: [],
+    data: undefined,
+    acceptLoss: false,
     ttlMs: 60_000,
     maxMessages: 65_536,
     maxTopicBytes: 64 * 1024 ** 2,
@@ -89,29 +95,62 @@ Deno.test("options: without arguments and environment they are the documented de
   });
 });
 
+/** The defaults that are others with `--data`. */
+const WITH_DATA = { ttlMs: 7 * 86_400_000, maxMessages: Infinity, maxTopicBytes: 1024 ** 3 };
+
 for (const name of NAMES) {
   const { flag, short, value } = OPTIONS[name];
   const [text, expected] = GIVEN[name];
+  const changed = { ...options([]), ...(name === "data" ? WITH_DATA : {}), [name]: expected };
 
   Deno.test(`options: --${flag} is read, and nothing else changes`, () => {
     const forms = value === undefined ? [[`--${flag}`]] : [[`--${flag}`, text], [`--${flag}=${text}`]];
     if (short !== undefined) forms.push(value === undefined ? [`-${short}`] : [`-${short}`, text]);
-    for (const form of forms) assertEquals(options(form), { ...options([]), [name]: expected }, form.join(" "));
+    for (const form of forms) assertEquals(options(form), changed, form.join(" "));
   });
 
   Deno.test(`options: ${environmentName(OPTIONS[name])} is read, and a flag beats it`, () => {
     const environment = { [environmentName(OPTIONS[name])]: text };
-    assertEquals(options([], environment), { ...options([]), [name]: expected });
+    assertEquals(options([], environment), changed);
     const flags = value === undefined ? [`--${flag}`] : [`--${flag}`, text];
     assertEquals(options(flags, { [environmentName(OPTIONS[name])]: "nonsense" })[name], expected);
   });
 
   Deno.test(`options: --${flag} is in the help with its default`, () => {
-    const line = helpText().split("\n").find((line) => line.includes(`--${flag} `))!;
+    const line = helpText().split("\n").find((line) => line.slice(6).startsWith(`--${flag} `))!;
     assertStringIncludes(line, value === undefined ? `--${flag}` : `--${flag} ${value}`);
-    if (value !== undefined) assertStringIncludes(line, `(${OPTIONS[name].defaultText})`);
+    if (value !== undefined) assertStringIncludes(line, `(${defaultText(OPTIONS[name] as OptionSpec<unknown>)})`);
   });
 }
+
+Deno.test("options: what is given wins over the defaults of --data, in the environment, too", () => {
+  const given = ["--data", "d", "--ttl", "10m", "-Q", "7"];
+  const environment = { MSGBUSD_MAX_TOPIC_BYTES: "2MiB" };
+  const { ttlMs, maxMessages, maxTopicBytes } = options(given, environment);
+  assertEquals([ttlMs, maxMessages, maxTopicBytes], [600_000, 7, 2 * 1024 ** 2]);
+  assertEquals(limitsAmong(options(["--data", "d"])), { ...DEFAULT_LIMITS, ...WITH_DATA });
+});
+
+Deno.test("options: the help says both defaults, with and without --data", () => {
+  const shown = helpText().split("\n").filter((line) => line.includes("; with --data ")).join("\n");
+  for (const both of ["(1m; with --data 7d)", "(65536; with --data none)", "(64MiB; with --data 1GiB)"]) {
+    assertStringIncludes(shown, both);
+  }
+});
+
+Deno.test("options: -Q none is no limit", () => {
+  assertEquals(options(["-Q", "none"]).maxMessages, Infinity);
+  assertEquals(options(["--data", "d"], { MSGBUSD_MAX_QUEUE_SIZE: "none" }).maxMessages, Infinity);
+});
+
+Deno.test("options: check is asked for with a directory or a file, which may come from the environment", () => {
+  const asked = (path: string, json = false) => ({ do: "check" as const, options: { path, json } });
+  assertEquals(readOptions(["check", "--data", "d"], NOTHING), asked("d"));
+  assertEquals(readOptions(["check", "--json", "--data=d"], NOTHING), asked("d", true));
+  assertEquals(readOptions(["check", "a.db", "--json"], NOTHING), asked("a.db", true));
+  assertEquals(readOptions(["check"], (name) => name === "MSGBUSD_DATA" ? "d" : undefined), asked("d"));
+  assertEquals(readOptions(["check", "--help"], NOTHING), { do: "help" });
+});
 
 Deno.test("options: what may be repeated is collected, in the environment separated by commas", () => {
   assertEquals(options(["-b", "localhost:1", "--bind=[::1]:2"]).bind, ["localhost:1", "[::1]:2"]);
@@ -146,8 +185,8 @@ const REFUSED: readonly (readonly [args: readonly string[], reason: string])[] =
   [["--ttl", "soon"], `Bad --ttl "soon": not a duration such as 30s, from 0s to 3650d`],
   [["--ttl", "3651d"], `Bad --ttl "3651d": not a duration such as 30s, from 0s to 3650d`],
   [["--topic-idle", "500ms"], `Bad --topic-idle "500ms": not a duration such as 30s, from 1s to 3650d`],
-  [["-Q", "0"], `Bad --max-queue-size "0": not a whole number from 1 to 1000000000`],
-  [["-Q", "1e3"], `Bad --max-queue-size "1e3": not a whole number from 1 to 1000000000`],
+  [["-Q", "0"], `Bad --max-queue-size "0": not none, or a whole number from 1 to 1000000000`],
+  [["-Q", "1e3"], `Bad --max-queue-size "1e3": not none, or a whole number from 1 to 1000000000`],
   [["--max-topics", "1000000001"], `Bad --max-topics "1000000001": not a whole number from 1 to 1000000000`],
   [["-P", "0"], `Bad --max-payload-size "0": not a size such as 1MiB, from 1 to 32MiB`],
   [["-P", "33MiB"], `Bad --max-payload-size "33MiB": not a size such as 1MiB, from 1 to 32MiB`],
@@ -173,6 +212,10 @@ const REFUSED: readonly (readonly [args: readonly string[], reason: string])[] =
     `Bad --allow-origin "https://a/": not an origin such as https://app.example, or *`,
   ],
   [["--allow-origin", "null"], `Bad --allow-origin "null": not an origin such as https://app.example, or *`],
+  [["--max-topics", "none"], `Bad --max-topics "none": not a whole number from 1 to 1000000000`],
+  [["check"], "Cannot check: say what, as in msgbusd check --data DIR"],
+  [["check", "--data", "a", "b"], `Unexpected argument "b" of check`],
+  [["check", "--ttl", "1s"], `Unknown flag "--ttl" of check; see msgbusd --help`],
   [["--\u001b[2J"], `Unknown flag "--\\u001b[2J"; see msgbusd --help`],
 ];
 
@@ -186,6 +229,7 @@ Deno.test("options: a bad value in the environment is refused, and the variable 
     refusal([], { MSGBUSD_MAX_TOPICS: "many" }),
     `Bad MSGBUSD_MAX_TOPICS "many": not a whole number from 1 to 1000000000`,
   );
+  assertEquals(refusal([], { MSGBUSD_DATA: "" }), `Bad MSGBUSD_DATA "": not a directory`);
   assertEquals(refusal([], { MSGBUSD_BIND: "" }), `Bad MSGBUSD_BIND "": not HOST:PORT with a port up to 65535`);
 });
 

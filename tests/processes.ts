@@ -7,6 +7,11 @@
 import { PROGRAMS } from "./tasks/programs.ts";
 
 const ROOT = new URL("../", import.meta.url);
+
+/** The permissions that the programs are released with. */
+export const PROGRAM_PERMISSIONS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+  PROGRAMS.map(({ name, permissions }) => [name, permissions]),
+);
 const encoder = new TextEncoder();
 
 /** The arguments with which deno runs a program with the permissions it is released with, or others. */

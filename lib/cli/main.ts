@@ -15,6 +15,7 @@ import { type Io, OutputClosed, writeText } from "./io.ts";
 import { pub } from "./pub.ts";
 import { pull } from "./pull.ts";
 import { sub, tail } from "./sub.ts";
+import { backup } from "./backup.ts";
 import { bench } from "./bench/bench.ts";
 import { dead, groups, redrive } from "./groups.ts";
 import { ack, extend, nack } from "./leases.ts";
@@ -43,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   topics,
   info,
   rm,
+  backup,
   bench,
 ];
 

@@ -8,7 +8,22 @@ import type { MessageBus } from "../bus/bus.ts";
 import type { Log } from "../log.ts";
 
 /** The exit codes of msgbusd; from 64 on they are those of sysexits.h. */
-export const EXIT = { drained: 0, bug: 70, addressInUse: 75, configuration: 78 } as const;
+export const EXIT = {
+  /** It drained, or did all that was asked. */
+  drained: 0,
+  /** What was kept is damaged, or of another program or a newer version. */
+  damaged: 65,
+  /** A bug. */
+  bug: 70,
+  /** The data directory can't be made or written. */
+  unwritable: 73,
+  /** The journal failed: the disk, or the thread that writes to it. */
+  journalFailed: 74,
+  /** The address is in use, or the data directory. */
+  inUse: 75,
+  /** The configuration is wrong, or the data directory is open to others. */
+  configuration: 78,
+} as const;
 
 const DRAIN_DEADLINE_MS = 10_000;
 const MAX_BUGS = 3;

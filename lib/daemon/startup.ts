@@ -4,7 +4,7 @@
  * @module
  */
 
-import { BusError, quote } from "../errors.ts";
+import { BusError, type ErrorCode, quote } from "../errors.ts";
 import { isLoopbackAddress } from "../http/listen.ts";
 import { EXIT } from "./lifecycle.ts";
 import type { Options } from "../options.ts";
@@ -47,13 +47,35 @@ export function assertExposureIsMeant(options: Options, environment: (name: stri
   }
 }
 
+/**
+ * Refuses `--accept-loss` where it can't mean anything.
+ *
+ * @throws {BusError} `bad_option`.
+ */
+export function assertLossIsMeant({ data, acceptLoss }: Options): void {
+  if (acceptLoss && data === undefined) {
+    throw new BusError("bad_option", "--accept-loss is given without --data: memory has nothing to lose at a start");
+  }
+}
+
+/** The exit codes of what is not the configuration's fault, and what to do about it. */
+const FAULTS: Readonly<Partial<Record<ErrorCode, { exitCode: number; hint?: string }>>> = {
+  address_in_use: { exitCode: EXIT.inUse, hint: "take another with --bind, and msgbus --uri" },
+  disk_full: { exitCode: EXIT.unwritable, hint: "make room, or take another directory with --data" },
+  store_damaged: {
+    exitCode: EXIT.damaged,
+    hint: "if it is damaged, restore a backup, or go on with what is left of it: --accept-loss",
+  },
+  store_failed: { exitCode: EXIT.journalFailed, hint: "look for errors of the disk in the system's log" },
+  store_locked: { exitCode: EXIT.inUse, hint: "stop that one, or take another directory with --data" },
+  store_unwritable: { exitCode: EXIT.unwritable, hint: "make it writable, or take another directory with --data" },
+};
+
 /** The line and the exit code for what a start failed with. */
 export function explainFailedStart(error: unknown): { line: string; exitCode: number } {
   if (error instanceof BusError) {
-    if (error.code === "address_in_use") {
-      return { line: `${error.message}; take another with --bind, and msgbus --uri`, exitCode: EXIT.addressInUse };
-    }
-    return { line: error.message, exitCode: EXIT.configuration };
+    const { exitCode = EXIT.configuration, hint } = FAULTS[error.code] ?? {};
+    return { line: hint === undefined ? error.message : `${error.message}; ${hint}`, exitCode };
   }
   if (error instanceof Deno.errors.NotCapable) {
     return { line: `a permission is missing: ${error.message.split("\n")[0]}`, exitCode: EXIT.configuration };

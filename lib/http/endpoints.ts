@@ -7,6 +7,7 @@
 import type { MessageBus } from "../bus/bus.ts";
 import { BusError, quote } from "../errors.ts";
 import { VERSION } from "../version.ts";
+import { backupEndpoints, type BackupOptions, type BackupSource } from "./backup.ts";
 import { groupEndpoints } from "./groups.ts";
 import { type Head, refusePublishOptions } from "./head.ts";
 import { Refusal } from "./refusal.ts";
@@ -16,9 +17,13 @@ import { scheduledEndpoints } from "./scheduled.ts";
 import { parametersOf } from "./target.ts";
 
 /** What endpoints work with. */
-export interface EndpointParts {
+export interface EndpointParts extends BackupOptions {
   /** The bus. */
   readonly bus: MessageBus;
+  /** What `GET /-/backup` hands out; without it there is no such endpoint. */
+  readonly backup: BackupSource | undefined;
+  /** Why the bus can't keep anything now, if it can't; `GET /-/ready` answers with it. */
+  readonly refusal: (() => BusError | undefined) | undefined;
   /** What `GET /metrics` answers; without it there is no such endpoint. */
   readonly metrics: (() => string) | undefined;
 }
@@ -47,9 +52,19 @@ export interface Action {
 export type Endpoint = Readonly<Partial<Record<"GET" | "PUT" | "POST" | "DELETE", Action>>>;
 
 /** The endpoints by their names as topics would have them, without the first slash. */
-function tableOf({ bus, metrics }: EndpointParts): Readonly<Record<string, Endpoint>> {
+function tableOf(parts: EndpointParts): Readonly<Record<string, Endpoint>> {
+  const { bus, metrics, backup, refusal } = parts;
   return {
     "-/health": { GET: { run: () => textResponse(200, "ok") } },
+    "-/ready": {
+      GET: {
+        run() {
+          const reason = refusal?.();
+          if (reason !== undefined) throw reason;
+          return textResponse(200, "ready");
+        },
+      },
+    },
     "-/version": {
       GET: {
         run: ({ head }) =>
@@ -61,6 +76,7 @@ function tableOf({ bus, metrics }: EndpointParts): Readonly<Record<string, Endpo
     ...groupEndpoints(bus),
     ...scheduledEndpoints(bus),
     ...requestEndpoints(bus),
+    ...backupEndpoints(backup, parts),
     ...(metrics === undefined ? {} : { metrics: { GET: { run: () => respond(200, metrics(), METRICS_TEXT) } } }),
   };
 }

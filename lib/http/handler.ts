@@ -8,6 +8,7 @@ import type { MessageBus } from "../bus/bus.ts";
 import { type Clock, systemClock } from "../bus/clock.ts";
 import { BusError, type ErrorCode, quote } from "../errors.ts";
 import { assertPublishable, isEndpoint } from "../topic_name.ts";
+import type { BackupSource } from "./backup.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Exposure, type ExposureOptions } from "./exposure.ts";
 import { TextLines } from "./encodings.ts";
@@ -52,6 +53,13 @@ export interface HandlerOptions extends ExposureOptions {
   readonly onAnswer?: (answer: Answer) => void;
   /** What `GET /metrics` answers, in the text format of Prometheus. Default: there is no such endpoint. */
   readonly metrics?: () => string;
+  /**
+   * Makes what `GET /-/backup` hands out: everything the bus keeps, to everybody who may read. Default: there is no such
+   * endpoint.
+   */
+  readonly backup?: BackupSource;
+  /** Why the bus can't keep anything now, such as a full disk: `GET /-/ready` answers with it. Default: it always can. */
+  readonly refusal?: () => BusError | undefined;
 }
 
 /** What became of a request. */
@@ -102,7 +110,7 @@ const DEFAULT_STALL_TIMEOUT_MS = 60_000;
  * ```
  */
 export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Handler {
-  const { draining, onRefusal, onBug = reportError, onWork, onAnswer, onMessageRefused, metrics } = options;
+  const { draining, onRefusal, onBug = reportError, onWork, onAnswer, onMessageRefused } = options;
   const exposure = new Exposure(options);
   const names = new TopicNames();
   const { stallTimeoutMs: stallMs = DEFAULT_STALL_TIMEOUT_MS, clock = systemClock } = options;
@@ -110,7 +118,8 @@ export function createHandler(bus: MessageBus, options: HandlerOptions = {}): Ha
   const push = { stallMs, clock, budget, lines: new TextLines(budget) };
   const sockets = new SocketPush(bus, push);
   const streams = new StreamPush(bus, push);
-  const endpoints = new Endpoints({ bus, metrics });
+  const { metrics, backup, refusal } = options;
+  const endpoints = new Endpoints({ bus, metrics, backup, refusal, stallMs, clock });
 
   function answer(
     request: Request,

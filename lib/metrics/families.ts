@@ -20,6 +20,8 @@ export interface MetricsSource {
   readonly metrics: Metrics;
   /** How many topics, the busiest, get values of their own. */
   readonly topics: number;
+  /** Whether nothing can be kept now. Default: it can. */
+  readonly refuses?: boolean;
   /** The process; without it what is said of it is left out. */
   readonly process?: ProcessState;
 }
@@ -29,6 +31,7 @@ interface Snapshot {
   readonly totals: BusTotals;
   readonly busiest: readonly TopicStats[];
   readonly metrics: Metrics;
+  readonly refuses: boolean;
   readonly process: ProcessState | undefined;
 }
 
@@ -159,6 +162,18 @@ export const FAMILIES: readonly FamilySpec[] = [
     help: "How late a timer ran, tried once a second",
     read: ({ metrics }) => metrics.lags(),
   },
+  {
+    name: "msgbus_journal_commit_seconds",
+    type: "histogram",
+    help: "Time until a transaction of --data was on the disk, fsync included",
+    read: ({ metrics }) => metrics.commits(),
+  },
+  counter("msgbus_journal_changes_total", "Changes in those transactions", ({ metrics }) => metrics.changes),
+  gauge(
+    "msgbus_journal_refuses",
+    "1 while --data can't be written, such as on a full disk, else 0",
+    ({ refuses }) => refuses ? 1 : 0,
+  ),
   ofTopics("counter", "msgbus_topic_messages_published_total", "Messages a busy topic has had", ({ seq }) => seq),
   ofTopics("gauge", "msgbus_topic_messages_retained", "Messages in the log of a busy topic", ({ length }) => length),
   ofTopics(
@@ -197,10 +212,10 @@ export const FAMILIES: readonly FamilySpec[] = [
 ];
 
 /** Writes all metrics as they are now, in the text format of Prometheus. */
-export function encodeMetrics({ bus, metrics, topics, process }: MetricsSource): string {
+export function encodeMetrics({ bus, metrics, topics, refuses = false, process }: MetricsSource): string {
   // Looking at a topic drops what has expired in it, which the totals then count.
   const busiest = bus.busiest(topics);
-  const snapshot: Snapshot = { totals: bus.totals(), busiest, metrics, process };
+  const snapshot: Snapshot = { totals: bus.totals(), busiest, metrics, refuses, process };
   return encodeExposition(FAMILIES.map(({ name, type, help, read }) => {
     const found = read(snapshot);
     return { name, type, help, samples: typeof found === "number" ? [{ value: found }] : found ?? [] };

@@ -21,6 +21,8 @@ const STATUSES = 600;
 
 /** From a request that only looks something up to one that waits for a message, in seconds. */
 const DURATION_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
+/** From a disk that only says that it has synced to one that hangs, in seconds. */
+const COMMIT_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
 /** From what a timer is late anyway to what clients take for an outage, in seconds. */
 const LAG_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
@@ -56,6 +58,8 @@ export class Metrics implements Observer {
     other: new Histogram(DURATION_BOUNDS),
   };
   readonly #lags = new Histogram(LAG_BOUNDS);
+  readonly #commits = new Histogram(COMMIT_BOUNDS);
+  #changes = 0;
 
   /** Counts the payload of a message. */
   published(message: Message): void {
@@ -94,6 +98,12 @@ export class Metrics implements Observer {
   /** Counts how late the event loop was. */
   lagged(seconds: number): void {
     this.#lags.observe(seconds);
+  }
+
+  /** Counts a transaction of the journal: how long it took until it was on the disk, and how many changes it had. */
+  committed({ seconds, changes }: { readonly seconds: number; readonly changes: number }): void {
+    this.#commits.observe(seconds);
+    this.#changes += changes;
   }
 
   /** Bytes of the payloads published. */
@@ -143,6 +153,16 @@ export class Metrics implements Observer {
   /** How late the event loop was. */
   lags(): Sample[] {
     return this.#lags.samples();
+  }
+
+  /** How long transactions of the journal took. */
+  commits(): Sample[] {
+    return this.#commits.samples();
+  }
+
+  /** The changes in them. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** How long requests took, by route. */

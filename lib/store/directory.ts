@@ -5,6 +5,7 @@
  */
 
 import { BusError, quote } from "../errors.ts";
+import { removeIfThere } from "./journal_file.ts";
 
 /** The database in its directory. */
 export const DATABASE_NAME = "journal.db";
@@ -44,12 +45,17 @@ export class JournalDirectory {
     try {
       makeDirectory(directory);
       assertPrivate(directory, "isDirectory");
+      const userId = userIdIn(directory);
+      assertOwn(directory, userId);
       const lockPath = `${directory}/${LOCK_NAME}`;
       const files = [paths.database, `${paths.database}-wal`, `${paths.database}-shm`, paths.head, lockPath];
-      for (const file of files) assertPrivate(file, "isFile");
+      for (const file of files) {
+        assertPrivate(file, "isFile");
+        assertOwn(file, userId);
+      }
       return new JournalDirectory(paths, await lock(lockPath));
     } catch (error) {
-      if (error instanceof BusError) throw error;
+      if (error instanceof BusError || error instanceof Deno.errors.NotCapable) throw error;
       throw new BusError("store_unwritable", `Cannot use the directory ${quote(directory)}: ${messageOf(error)}`, {
         cause: error,
       });
@@ -92,19 +98,39 @@ function assertPrivate(path: string, kind: "isDirectory" | "isFile"): void {
     throw new BusError("store_unwritable", `Cannot use ${quote(path)}: it is not ${what}`);
   }
   if (Deno.build.os === "windows" || info.mode === null) return;
-  const userId = Deno.uid();
-  if (info.uid !== userId) {
-    throw new BusError(
-      "store_exposed",
-      `Cannot use ${quote(path)}: it belongs to another user (chown ${userId} ${shellQuoted(path)})`,
-    );
-  }
   if ((info.mode & OTHERS) !== 0) {
     const mode = (kind === "isFile" ? FILE_MODE : DIRECTORY_MODE).toString(8);
     throw new BusError(
       "store_exposed",
       `Cannot use ${quote(path)}: others may use it, too (chmod ${mode} ${shellQuoted(path)})`,
     );
+  }
+}
+
+/** Checks that something, if it is there, belongs to the user who runs this. */
+function assertOwn(path: string, userId: number | null): void {
+  let owner: number | null;
+  try {
+    owner = Deno.lstatSync(path).uid;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    throw error;
+  }
+  if (owner === userId) return;
+  const repair = `chown ${userId} ${shellQuoted(path)}`;
+  throw new BusError("store_exposed", `Cannot use ${quote(path)}: it belongs to another user (${repair})`);
+}
+
+/** Who runs this: the owner of what is made in the directory. To ask the system would take another permission. */
+function userIdIn(directory: string): number | null {
+  const path = `${directory}/owner.${Deno.pid}.tmp`;
+  removeIfThere(path);
+  const file = Deno.openSync(path, { createNew: true, write: true, mode: FILE_MODE });
+  try {
+    return file.statSync().uid;
+  } finally {
+    file.close();
+    removeIfThere(path);
   }
 }
 

@@ -58,6 +58,8 @@ export interface SqliteStoreOptions {
   readonly onFatal?: ((error: BusError) => void) | undefined;
   /** Told of what is wrong and hinders nothing. */
   readonly onWarning?: ((warning: StoreWarning) => void) | undefined;
+  /** Told of every transaction: how long it took until it was on the disk, and how many changes it had. */
+  readonly onCommit?: ((commit: { readonly seconds: number; readonly changes: number }) => void) | undefined;
   /** What time it is, in milliseconds since the Unix epoch. Default `Date.now`. */
   readonly now?: (() => number) | undefined;
 }
@@ -102,6 +104,8 @@ interface Change {
 interface Batch {
   readonly changes: readonly Change[];
   readonly answers: readonly unknown[];
+  /** When it was sent, in milliseconds of `performance.now`. */
+  readonly sentMs: number;
   /** What it changes here is changed back if it fails. */
   readonly undo: readonly (() => void)[];
 }
@@ -402,7 +406,7 @@ export class SqliteStore implements Store {
         change.reject(error);
       }
     }
-    this.#batch = { changes, answers, undo: this.#undo };
+    this.#batch = { changes, answers, undo: this.#undo, sentMs: performance.now() };
     const batch = to.finish();
     this.#ask({ kind: "apply", batch, nowMs: this.#nowMs() }, [batch]);
   }
@@ -492,7 +496,7 @@ export class SqliteStore implements Store {
 
   /** Tells those who wait for a batch, after what has gathered meanwhile is on its way. */
   #applied(failure: JournalFailure | undefined): void {
-    const { changes, answers, undo } = this.#batch!;
+    const { changes, answers, undo, sentMs } = this.#batch!;
     this.#batch = undefined;
     if (failure !== undefined) {
       for (let at = undo.length; at-- > 0;) undo[at]!();
@@ -501,6 +505,7 @@ export class SqliteStore implements Store {
       for (const { reject } of changes) reject(error);
     } else {
       this.#send();
+      this.#options.onCommit?.({ seconds: (performance.now() - sentMs) / 1000, changes: changes.length });
       for (let at = 0; at < changes.length; at++) changes[at]!.resolve(answers[at] as never);
     }
     if (this.#batch === undefined) this.#idle?.resolve();

@@ -10,6 +10,8 @@ import { type Program, start, type StartOptions } from "../processes.ts";
 export interface Daemon extends Program {
   /** The first line it logged. */
   readonly firstLine: string;
+  /** The line that says where it listens, which is the first one if it keeps its messages in memory. */
+  readonly listeningLine: string;
   /** The port of the address it names first. */
   readonly port: number;
 }
@@ -20,7 +22,14 @@ export async function daemon(args: readonly string[] = [], options: StartOptions
   const program = start("msgbusd", bound ? args : ["--bind", "127.0.0.1:0", ...args], options);
   const firstLine = await program.stderr.next();
   if (firstLine === undefined) throw new Error(`msgbusd ended with ${await program.code}`);
-  return { ...program, firstLine, port: Number(/:([0-9]+)(?:,|"|$)/.exec(firstLine.slice(20))?.[1]) };
+  const listens = "msgbusd listening on ";
+  const listeningLine = firstLine.includes(listens) ? firstLine : await program.stderr.find(listens);
+  return {
+    ...program,
+    firstLine,
+    listeningLine,
+    port: Number(/:([0-9]+)(?:,|"|$)/.exec(listeningLine.slice(20))?.[1]),
+  };
 }
 
 /** How a run ended, and what it wrote. */

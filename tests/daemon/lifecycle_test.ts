@@ -12,7 +12,7 @@ import { assertEquals, assertStringIncludes } from "../deps.ts";
 function lifecycle(): { life: Lifecycle; lines: string[] } {
   const lines: string[] = [];
   const write = (event: string, message: string) => void lines.push(`${event}: ${message}`);
-  const log: Log = { warn: write, info: write, debug: write };
+  const log: Log = { error: write, warn: write, info: write, debug: write };
   return { life: new Lifecycle(log), lines };
 }
 

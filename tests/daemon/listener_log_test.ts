@@ -3,7 +3,12 @@ import { assertEquals } from "../deps.ts";
 
 Deno.test("listenerLog says what helps when descriptors run out, and what happened otherwise", () => {
   const lines: string[] = [];
-  const log = { warn: (_event: string, message: string) => void lines.push(message), info() {}, debug() {} };
+  const log = {
+    error() {},
+    warn: (_event: string, message: string) => void lines.push(message),
+    info() {},
+    debug() {},
+  };
   const onLost = listenerLog(log);
   onLost(new Error("Error: Too many open files (os error 24)"));
   onLost("gone");

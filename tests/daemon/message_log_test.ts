@@ -14,7 +14,7 @@ function logged(): { bus: MessageBus; clock: TestClock; lines: string[] } {
   const clock = new TestClock(1_000_000);
   const lines: string[] = [];
   const write = (event: string, message: string) => void lines.push(`${event}: ${message}`);
-  const log: Log = { warn: write, info: write, debug: write };
+  const log: Log = { error: write, warn: write, info: write, debug: write };
   return { bus: new MessageBus({ clock, observer: messageLog(log, clock) }), clock, lines };
 }
 

@@ -6,7 +6,7 @@ Deno.test("postponedLog says which topic waits and why, at most 10 lines a secon
   const clock = new TestClock(1_000_000);
   const lines: string[] = [];
   const warn = (event: string, message: string) => void lines.push(`${event}: ${message}`);
-  const { postponed } = postponedLog({ warn, info() {}, debug() {} }, clock);
+  const { postponed } = postponedLog({ error() {}, warn, info() {}, debug() {} }, clock);
   postponed!("t", new Error("the disk is full"));
   for (let i = 0; i < 19; i++) postponed!("t", "no");
   assertEquals(lines.slice(0, 2), [

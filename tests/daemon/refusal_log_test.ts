@@ -14,7 +14,10 @@ function logged() {
   const lines: string[] = [];
   const write = (level: string) => (event: string, message: string, fields = {}) =>
     void lines.push(`${level} ${event}: ${message} ${JSON.stringify(fields)}`);
-  const refuse = refusalLog({ warn: write("warn"), info: write("info"), debug: write("debug") }, clock);
+  const refuse = refusalLog(
+    { error: write("error"), warn: write("warn"), info: write("info"), debug: write("debug") },
+    clock,
+  );
   return { clock, lines, refuse };
 }
 

@@ -79,7 +79,7 @@ for (
     [
       "environment",
       ["--no-prompt", "--allow-net"],
-      /^msgbusd: a permission is missing: Requires env access to "MSGBUSD_BIND", run again with the --allow-env flag$/,
+      /^msgbusd: a permission is missing: Requires env access to "MSGBUSD_DATA", run again with the --allow-env flag$/,
     ],
     [
       "network",

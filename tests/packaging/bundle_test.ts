@@ -65,8 +65,10 @@ Deno.test("msgbus.js publishes to msgbusd.js and pulls, with the permissions of 
   assertEquals((await server.stop()).code, 0);
 });
 
-Deno.test("deno task start has the permissions of the executable", async () => {
+Deno.test("deno task start has the permissions of the executable, but writes to ./data only", async () => {
   const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
   const { permissions, entry } = PROGRAMS[0]!;
-  assertEquals(tasks.start.command.replaceAll("'", ""), `deno run ${permissions.join(" ")} ${entry}`);
+  const scopes: Record<string, string> = { "--allow-read": "--allow-read=.", "--allow-write": "--allow-write=./data" };
+  const scoped = permissions.map((permission) => scopes[permission] ?? permission);
+  assertEquals(tasks.start.command.replaceAll("'", ""), `deno run ${scoped.join(" ")} ${entry}`);
 });

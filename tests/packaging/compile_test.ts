@@ -39,8 +39,21 @@ function granted(permissions: Record<string, unknown>): Record<string, unknown> 
 }
 
 const EXPECTED: Record<string, Record<string, unknown>> = {
-  msgbusd: { allow_net: [], allow_env: ["MSGBUSD_*", "DENO_SERVE_ADDRESS"], deny_import: [] },
-  msgbus: { allow_net: [], allow_env: ["MSGBUS_*"], allow_run: [], deny_import: [] },
+  msgbusd: {
+    allow_net: [],
+    allow_env: ["MSGBUSD_*", "DENO_SERVE_ADDRESS"],
+    allow_read: [],
+    allow_write: [],
+    deny_import: [],
+  },
+  msgbus: {
+    allow_net: [],
+    allow_env: ["MSGBUS_*"],
+    allow_run: [],
+    allow_read: [],
+    allow_write: [],
+    deny_import: [],
+  },
 };
 
 for (const { name } of PROGRAMS) {
@@ -63,5 +76,8 @@ for (const { name } of PROGRAMS) {
     assertEquals(metadata.workspace_resolver.package_jsons, {});
     assert(!rest.includes("fast-check"), "an npm package of the tests is in the executable");
     assert(rest.includes(name), "the program is not in the executable");
+    // The journal's worker is the program itself, by the URL it has in the executable.
+    const isWorker = /workerUrl: import\.meta\.url/.test(rest) && rest.includes("CREATE TABLE entry");
+    assertEquals(isWorker, name === "msgbusd");
   });
 }

@@ -1,0 +1,81 @@
+/**
+ * The journal as the daemon runs it: what it logs, what ends the daemon, and copies of it.
+ *
+ * @module
+ */
+
+import type { MessageBus } from "../bus/bus.ts";
+import type { BackupSource } from "../http/backup.ts";
+import type { Log } from "../log.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { Options } from "../options.ts";
+import { SqliteStore, type StoreWarning } from "../store/sqlite.ts";
+import { backupsOf } from "./backups.ts";
+import { EXIT } from "./lifecycle.ts";
+
+/** What the daemon has of its journal. */
+export interface DaemonJournal {
+  /** The store for the bus. */
+  readonly store: SqliteStore;
+  /** Makes copies of everything. */
+  readonly backup: BackupSource;
+  /** Logs what was opened, and how long that took; called once, when the bus has begun with it. */
+  opened(bus: MessageBus): void;
+}
+
+/**
+ * Opens the journal in the directory that the options name; `undefined` if there is none.
+ *
+ * @throws {BusError} as `SqliteStore.create`.
+ */
+export async function openJournal(
+  { data: directory, acceptLoss }: Options,
+  { log, metrics, workerUrl }: { log: Log; metrics: Metrics; workerUrl: string },
+): Promise<DaemonJournal | undefined> {
+  if (directory === undefined) return undefined;
+  const begunMs = performance.now();
+  let bus: MessageBus | undefined;
+  const store = await SqliteStore.create({
+    directory,
+    acceptLoss,
+    workerUrl,
+    onFatal(error) {
+      // What the disk has of the last writes nobody knows: nothing may be acknowledged any more, not even while draining.
+      log.error("journal_fatal", `msgbusd exits: ${error.message}`);
+      Deno.exit(EXIT.journalFailed);
+    },
+    onCommit: (commit) => metrics.committed(commit),
+    onWarning: (warning) => warn(log, warning),
+  });
+  return {
+    store,
+    backup: backupsOf(store, directory, () => bus!.totals()),
+    opened(openedBus) {
+      bus = openedBus;
+      const { topics, messages, bytes } = bus.totals();
+      const seconds = (performance.now() - begunMs) / 1000;
+      const what = `${messages} messages of ${topics} topics, ${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+      const fields = { topics, messages, bytes, seconds };
+      log.info("journal_opened", `journal opened: ${what}, in ${seconds.toFixed(1)} s`, fields);
+    },
+  };
+}
+
+/** Logs what the journal has to say. */
+function warn(log: Log, warning: StoreWarning): void {
+  switch (warning.kind) {
+    case "loss":
+      return log.warn("journal_loss", `the journal goes on with a loss, as --accept-loss says: ${warning.message}`);
+    case "damaged": {
+      const { topic, ids } = warning;
+      const message = `${ids.length} messages of ${topic} are damaged, the first is ${
+        ids[0]
+      }: they are never delivered`;
+      return log.warn("journal_damaged", message, { topic, messages: ids.length });
+    }
+    case "full":
+      return log.warn("disk_full", `everything that would be kept is refused until there is room: ${warning.message}`);
+    case "healed":
+      return log.info("disk_healed", "there is room on the disk again");
+  }
+}
