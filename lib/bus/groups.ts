@@ -19,6 +19,7 @@ import type { Appointment, Schedule } from "./schedule.ts";
 import { assertSince, startOf } from "./start.ts";
 import type { GoneTopics } from "./gone_topics.ts";
 import type { StoredGroup } from "./store.ts";
+import type { Timeline } from "./timeline.ts";
 import type { Topic } from "./topic.ts";
 
 /** What {@linkcode Groups} work with. */
@@ -26,6 +27,7 @@ export interface GroupsParts {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly schedule: Schedule;
+  readonly timeline: Timeline;
   /** What groups ask of the bus. */
   readonly host: GroupHost;
   /** How many pulls wait for a message of a group. */
@@ -193,7 +195,9 @@ export class Groups {
       waiting,
       blocked,
       attempts,
-      oldestUnackedMs: unackedMs === undefined ? undefined : Math.max(nowMs - unackedMs, 0),
+      oldestUnackedMs: unackedMs === undefined
+        ? undefined
+        : Math.max(nowMs - this.#parts.timeline.passedAt(unackedMs), 0),
       acked: group.acked,
       dead: group.dead,
       lost: group.lost + group.gone,

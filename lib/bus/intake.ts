@@ -18,6 +18,7 @@ import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Append, DelayedMessage, Idempotency, Store } from "./store.ts";
+import type { Timeline } from "./timeline.ts";
 import type { Topic } from "./topic.ts";
 import { refusalOf, type TopicTable, unlessSuperseded, whenSettled } from "./topic_table.ts";
 
@@ -33,8 +34,7 @@ export interface IntakeParts {
   readonly dedupe: Dedupe;
   /** Whether a pull of the topic of this name waits. */
   readonly isAwaited: (name: string) => boolean;
-  /** No message was created after this, in milliseconds since the Unix epoch. */
-  readonly newestMs: number;
+  readonly timeline: Timeline;
   /** Told of what somebody else has appended. */
   readonly onForeign: (topic: Topic, append: Append) => void;
   /** Publishes what is due in a topic: it comes before what is accepted from now on. */
@@ -64,8 +64,6 @@ interface PendingTime {
 /** Checks, has the store append, and applies, in this order; nothing is visible before the store has answered. */
 export class Intake {
   readonly #parts: IntakeParts;
-  /** No message to come will have been created before this. */
-  #acceptedMs: number;
   /** When what the store has been asked to append and hasn't answered for was accepted, in that order. */
   readonly #pending: PendingTime[] = [];
   /** What others have appended behind something that the store has taken, but the bus was not answered yet. */
@@ -75,7 +73,6 @@ export class Intake {
   /** Makes one that has published nothing. */
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    this.#acceptedMs = Math.max(parts.clock.now(), parts.newestMs);
   }
 
   /** How many messages were published. */
@@ -85,9 +82,8 @@ export class Intake {
 
   /** A time before which everything accepted is visible, and nothing to come will have been created. */
   settledMs(): number {
-    // The clock may be set back before the next message is accepted.
-    this.#acceptedMs = Math.max(this.#parts.clock.now(), this.#acceptedMs);
-    return this.#pending[0]?.createdMs ?? this.#acceptedMs;
+    const { clock, timeline } = this.#parts;
+    return this.#pending[0]?.createdMs ?? timeline.stamp(clock.now());
   }
 
   /** See `MessageBus.put`. The store must be synchronous. */
@@ -219,9 +215,7 @@ export class Intake {
   ): Append {
     const nowMs = this.#parts.clock.now();
     this.#parts.retention.expire(topic, nowMs);
-    // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
-    // subscriptions to several topics are times.
-    const createdMs = Math.max(nowMs, this.#acceptedMs);
+    const createdMs = this.#parts.timeline.stamp(nowMs);
     const { info, nextId: expectedId } = topic;
     const exact = ifMatch !== undefined;
     const append: Append = { topic: info, expectedId, payloads, createdMs, ttlMs, attributes, exact, idempotency };
@@ -232,7 +226,6 @@ export class Intake {
       this.#parts.topics.forgetIfUnused(topic);
       throw error;
     }
-    this.#acceptedMs = createdMs;
     return append;
   }
 
@@ -306,7 +299,8 @@ export class Intake {
       this.#published++;
       observer.published?.(message, fanout.countOf(topic));
     }
-    if (message!.expiresMs < topic.appointment!.key) schedule.move(topic.appointment!, message!.expiresMs);
+    const { expiresMs } = topic;
+    if (expiresMs < topic.appointment!.key) schedule.move(topic.appointment!, expiresMs);
     if (fanout.hasAudience(topic) || isAwaited(info.name)) {
       fanout.ringLater(topic, firstId, createdMs);
     }
@@ -328,8 +322,8 @@ export class Intake {
   }
 
   #accept(topic: Topic, append: Append): void {
-    const { retention, clock, onForeign } = this.#parts;
-    this.#acceptedMs = Math.max(this.#acceptedMs, append.createdMs);
+    const { retention, clock, timeline, onForeign } = this.#parts;
+    timeline.advance(append.createdMs);
     retention.expire(topic, clock.now());
     if (append.payloads.length > 0) this.#apply(topic, append, append.expectedId);
     onForeign(topic, append);

@@ -58,8 +58,8 @@ export class RemoteLog {
   }
 
   /** Everything that it keeps, in values of its own. */
-  join(node: RemoteStore): Stored {
-    this.#nodes.add(node);
+  join(node?: RemoteStore): Stored {
+    if (node !== undefined) this.#nodes.add(node);
     return structuredClone({
       startedMs: this.#startedMs,
       lastCreatedMs: this.#lastCreatedMs,
@@ -95,7 +95,7 @@ export class RemoteLog {
     });
   }
 
-  append(author: RemoteStore, append: Append): number {
+  append(author: RemoteStore | undefined, append: Append): number {
     const { topic: info, payloads, createdMs, ttlMs, attributes, exact, expectedId, scheduled } = append;
     const known = this.#known(info);
     const next = known?.next ?? 0;
@@ -138,7 +138,7 @@ export class RemoteLog {
     if (topic?.info.epoch === epoch) topic.groups.delete(group);
   }
 
-  delay(author: RemoteStore, message: DelayedMessage): void {
+  delay(author: RemoteStore | undefined, message: DelayedMessage): void {
     const { topic: info, token, dueMs, idempotency } = message;
     const isNew = this.#known(info) === undefined;
     const topic = this.#known(info) ?? this.#make(info);
@@ -165,7 +165,7 @@ export class RemoteLog {
     for (const id of ids) topic.records.delete(id);
   }
 
-  remove(author: RemoteStore, info: TopicInfo, newestMs: number): void {
+  remove(author: RemoteStore | undefined, info: TopicInfo, newestMs: number): void {
     const { name, epoch } = info;
     if (this.#topics.get(name)?.info.epoch !== epoch) return;
     this.#topics.delete(name);
@@ -199,7 +199,7 @@ export class RemoteLog {
     return topic;
   }
 
-  #tellOthers(author: RemoteStore, tell: (listener: StoreListener) => void): void {
+  #tellOthers(author: RemoteStore | undefined, tell: (listener: StoreListener) => void): void {
     for (const node of this.#nodes) if (node !== author) node.hear(tell);
   }
 }
