@@ -92,34 +92,39 @@ export function readInfo(from: ByteReader): TopicInfo {
   return { name: from.text(), ttlMs: from.double(), createdMs: from.double(), epoch: from.text() };
 }
 
-/** Writes an append to the topic of a number. `numberOf` tells those of others. */
+/**
+ * Writes an append to the topic of a number. `numberOf` tells those of others; what is said of one that has none is left
+ * out, because it was removed: nothing of it can leave it, or be done, any more.
+ */
 export function writeAppend(
   to: ByteWriter,
   number: number,
   firstId: number,
   append: Append,
-  numberOf: (topic: TopicInfo) => number,
+  numberOf: (topic: TopicInfo) => number | undefined,
 ): void {
   const { payloads, createdMs, ttlMs, attributes, idempotency, drops, settles, scheduled } = append;
+  const dropsOf = drops && numberOf(drops.topic);
+  const settlesOf = settles && numberOf(settles.topic);
   to.byte(CHANGE.append);
   to.whole(number);
   to.whole(firstId);
   to.double(createdMs);
   to.byte(
     (ttlMs === undefined ? 0 : HAS_TTL) | (attributes === undefined ? 0 : HAS_ATTRIBUTES) |
-      (idempotency === undefined ? 0 : HAS_IDEMPOTENCY) | (drops === undefined ? 0 : HAS_DROPS) |
-      (settles === undefined ? 0 : HAS_SETTLES) | (scheduled === undefined ? 0 : HAS_SCHEDULED),
+      (idempotency === undefined ? 0 : HAS_IDEMPOTENCY) | (dropsOf === undefined ? 0 : HAS_DROPS) |
+      (settlesOf === undefined ? 0 : HAS_SETTLES) | (scheduled === undefined ? 0 : HAS_SCHEDULED),
   );
   if (ttlMs !== undefined) to.double(ttlMs);
   if (attributes !== undefined) to.bytes(encodeAttributes(attributes));
   if (idempotency !== undefined) writeIdempotency(to, idempotency);
-  if (drops !== undefined) {
-    to.whole(numberOf(drops.topic));
-    to.whole(drops.id);
+  if (dropsOf !== undefined) {
+    to.whole(dropsOf);
+    to.whole(drops!.id);
   }
-  if (settles !== undefined) {
-    to.whole(numberOf(settles.topic));
-    writeGroupChange(to, settles.change);
+  if (settlesOf !== undefined) {
+    to.whole(settlesOf);
+    writeGroupChange(to, settles!.change);
   }
   if (scheduled !== undefined) to.text(scheduled);
   to.whole(payloads.length);

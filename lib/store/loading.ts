@@ -339,7 +339,7 @@ const MIN_ROWS = 1024;
 
 /** The messages of all topics as they come, in columns that grow. */
 class Columns {
-  #topics = new Uint32Array(MIN_ROWS);
+  #topics = new Float64Array(MIN_ROWS);
   #ids = new Float64Array(MIN_ROWS);
   #createdMs = new Float64Array(MIN_ROWS);
   #bytes = new Uint32Array(MIN_ROWS);
@@ -377,7 +377,7 @@ class Columns {
       to.set(from);
       return to;
     };
-    this.#topics = grown(new Uint32Array(length), this.#topics);
+    this.#topics = grown(new Float64Array(length), this.#topics);
     this.#ids = grown(new Float64Array(length), this.#ids);
     this.#createdMs = grown(new Float64Array(length), this.#createdMs);
     this.#bytes = grown(new Uint32Array(length), this.#bytes);

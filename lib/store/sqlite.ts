@@ -438,8 +438,7 @@ export class SqliteStore implements Store {
     }
     if (append.scheduled !== undefined) this.#unschedule(topic, append.scheduled);
     const known = this.#know(to, topic);
-    for (const other of [append.drops?.topic, append.settles?.topic]) if (other !== undefined) this.#know(to, other);
-    writeAppend(to, known.number, next, append, (other) => this.#topics.get(other.epoch)!.number);
+    writeAppend(to, known.number, next, append, (other) => this.#topics.get(other.epoch)?.number);
     known.next = next + payloads.length;
     this.#undo.push(() => known.next = next);
     return next;
@@ -489,15 +488,20 @@ export class SqliteStore implements Store {
     this.#byName.delete(name);
   }
 
+  /** As one change, however many topics there are: publishers need the room of those that may wait. */
   #gatherDrops(): void {
-    for (const [topic, dropped] of this.#drops) {
-      this.#drops.delete(topic);
-      this.#gather(CHANGE_BYTES, (to) => {
+    if (this.#drops.size === 0) return;
+    const drops = [...this.#drops];
+    this.#drops.clear();
+    this.#gather(CHANGE_BYTES, (to) => {
+      for (const [topic, dropped] of drops) {
         const known = this.#topics.get(topic.epoch);
         if (known !== undefined) writeDrop(to, known.number, dropped);
-        // What is refused is told again with what comes later.
-      }).catch(() => this.drop(topic, dropped));
-    }
+      }
+    }).catch(() => {
+      // What is refused is told again with what comes later.
+      for (const [topic, dropped] of drops) this.drop(topic, dropped);
+    });
   }
 
   #answered(answer: JournalAnswer): void {

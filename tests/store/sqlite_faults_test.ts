@@ -2,7 +2,7 @@ import type { BusError } from "../../lib/errors.ts";
 import type { SqliteStore, StoreWarning } from "../../lib/store/sqlite.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertStringIncludes } from "../deps.ts";
-import { appendOf, NO_COUNTS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
+import { appendOf, NO_COUNTS, NOW_MS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
 
 const foo = topicOf("foo");
 const NOTE = { group: "", next: 1, unacked: [], done: [], counts: NO_COUNTS };
@@ -210,5 +210,18 @@ Deno.test("SqliteStore.close stores what waits, and then nothing is taken", asyn
   await closing;
   await directory.with(async (store, stored) => {
     assertEquals(await textsOf(store, storedTopic(stored, "foo").info), ["1 b", "2 c"]);
+  });
+});
+
+Deno.test("SqliteStore: what has left the logs of very many topics takes no room of what else waits, and is told whole", async () => {
+  await using directory = new TestDirectory();
+  const { store } = await directory.open();
+  const topics = Array.from({ length: 10_001 }, (_, n) => topicOf(`t${n}`, NOW_MS + n));
+  await Promise.all(topics.slice(0, 5000).map((topic) => store.append(appendOf(topic, "a"))));
+  await Promise.all(topics.slice(5000).map((topic) => store.append(appendOf(topic, "a"))));
+  for (const topic of topics) store.drop(topic, { before: 1, ids: [], lostMs: NOW_MS, limit: undefined });
+  await store.close();
+  await directory.with((_, stored) => {
+    assertEquals([stored.topics.length, stored.topics.filter(({ index }) => index.ids.length > 0).length], [10_001, 0]);
   });
 });

@@ -1,6 +1,8 @@
+import { DatabaseSync } from "node:sqlite";
 import type { Dropped, Stored } from "../../lib/bus/store.ts";
 import { retainedBytes } from "../../lib/bus/limits.ts";
 import type { MessageInit } from "../../lib/message.ts";
+import { STATE } from "../../lib/store/rows.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals } from "../deps.ts";
 import { appendOf, NO_COUNTS, NOW_MS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
@@ -305,4 +307,41 @@ Deno.test("SqliteStore: a topic that never had a message gives way to the next o
     await store.append(appendOf(again, "a"));
   });
   await directory.with((_, stored) => assertEquals(stored.topics.map(({ info }) => info), [again]));
+});
+
+Deno.test("SqliteStore.append: what it drops or settles of a topic that was removed brings that not back", async () => {
+  await using directory = new TestDirectory();
+  const again = topicOf("bar", NOW_MS + 2);
+  const change = { group: "g", next: 1, unacked: [], done: [0], counts: NO_COUNTS };
+  await directory.with(async (store) => {
+    await store.append(appendOf(bar, "x"));
+    await store.remove(bar, NOW_MS);
+    await store.append(appendOf(again, "z"));
+    await store.append({ ...appendOf(foo, "a"), drops: { topic: bar, id: 0 }, settles: { topic: bar, change } });
+  });
+  await directory.with(async (store, stored) => {
+    assertEquals(stored.topics.map(({ info, groups }) => [info, groups]), [[again, []], [foo, []]]);
+    assertEquals(await textsOf(store, again), ["0 z"]);
+    assertEquals(await textsOf(store, foo), ["0 a"]);
+  });
+});
+
+Deno.test("SqliteStore keeps what is in topics whose numbers have more than 32 bits", async () => {
+  await using directory = new TestDirectory();
+  await directory.with(() => {});
+  const database = new DatabaseSync(directory.file("journal.db"));
+  const { data } = database.prepare("SELECT data FROM state").get() as { data: Uint8Array };
+  const state = STATE.encode(1, { ...STATE.decode(1, data), nextTopic: 2 ** 32 + 7 });
+  database.prepare("UPDATE state SET data = ?").run(state);
+  database.close();
+  await directory.with(async (store) => {
+    await store.append(appendOf(foo, "a", "b"));
+    await store.append(appendOf(bar, "c", "d"));
+  });
+  await directory.with(async (store, stored) => {
+    for (const [topic, texts] of [[foo, ["0 a", "1 b"]], [bar, ["0 c", "1 d"]]] as const) {
+      assertEquals([...storedTopic(stored, topic.name).index.ids], [0, 1]);
+      assertEquals(await textsOf(store, topic), texts);
+    }
+  });
 });
