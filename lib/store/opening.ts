@@ -154,6 +154,8 @@ function renew(
       putGroup.run(number, GROUP.encode(number, { ...group, next }));
       deleteUnacked.run(number, next);
     }
+    // A cursor that is a time knows no epoch: of what was there before now it must not take anything for read.
+    state.goneFromMs = Math.max(state.goneFromMs, nowMs);
     state.commits = commits;
     state.isBackup = false;
     file.prepare("UPDATE state SET data = ? WHERE number = 1").run(STATE.encode(1, state));

@@ -1,4 +1,6 @@
-import { checkJournal } from "../../lib/store/sqlite.ts";
+import { MessageBus } from "../../lib/bus/bus.ts";
+import { checkJournal, SqliteStore } from "../../lib/store/sqlite.ts";
+import { parseResume } from "../../lib/wire/since.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertNotEquals } from "../deps.ts";
 import { appendOf, NO_COUNTS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
@@ -39,6 +41,31 @@ Deno.test("SqliteStore.backup copies everything while it is in use, and a restor
   await restored.with((_, stored) => assertEquals(storedTopic(stored, "foo").info.epoch, epoch));
   // The original is none.
   await directory.with((_, stored) => assertEquals(storedTopic(stored, "foo").info.epoch, foo.epoch));
+});
+
+Deno.test("a backup that is restored tells a reset to readers whose cursors are times, too", async () => {
+  await using directory = new TestDirectory();
+  const backup = directory.beside("backup.db");
+  const store = await SqliteStore.create({ directory: directory.path });
+  let cursor: string;
+  {
+    await using bus = await MessageBus.open({ store });
+    await bus.publish("foo/a", "kept");
+    await store.backup(backup);
+    const subscription = bus.subscribe("foo/*", { since: "earliest" });
+    await bus.publish("foo/a", "lost");
+    cursor = subscription.cursor;
+    while (subscription.read() !== undefined) cursor = subscription.cursor;
+  }
+  await using restored = new TestDirectory();
+  Deno.mkdirSync(restored.path, { mode: 0o700 });
+  Deno.renameSync(backup, restored.file("journal.db"));
+  await using bus = await MessageBus.open({ store: await SqliteStore.create({ directory: restored.path }) });
+  for (const topics of ["foo/*", "foo/a"]) {
+    const delivery = bus.subscribe(topics, { since: parseResume(cursor)! }).read();
+    assert(typeof delivery === "object" && delivery.event === "gap", `${topics}: no gap`);
+    assertEquals([delivery.topic, delivery.reason], [topics, "reset"]);
+  }
 });
 
 Deno.test("SqliteStore.backup refuses a file that is there, and goes on", async () => {
