@@ -102,7 +102,8 @@ export class UntoldChange {
       this.#toldNext = Math.min(this.#toldNext, id);
       this.keep(item);
     }
-    (this.#done ??= []).push(...done);
+    const known = this.#done ??= [];
+    for (const id of done) known.push(id);
   }
 
   /** Dead letters that the store hasn't answered for count: what it is told later must not take them back. */

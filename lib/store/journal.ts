@@ -179,7 +179,8 @@ export class Journal {
    * @throws {BusError} `disk_full`: nothing has happened; `store_failed`.
    */
   apply(batch: Uint8Array, nowMs: number): void {
-    this.#nowMs = Math.max(this.#nowMs, nowMs);
+    // As it is: a clock that was ahead once must not forget forever what is remembered for a time.
+    this.#nowMs = nowMs;
     this.#commit((work) => {
       const from = new ByteReader(batch);
       while (!from.done) this.#change(from, work);

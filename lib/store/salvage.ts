@@ -114,7 +114,7 @@ function copy(
     entries,
     topics: topics.length,
     nextTopic: Math.max(known.nextTopic, numbers.last + 1, lastTopic + 1),
-    lastCreatedMs: Math.max(known.lastCreatedMs, ...topics.map(({ info }) => info.createdMs)),
+    lastCreatedMs: topics.reduce((lastMs, { info }) => Math.max(lastMs, info.createdMs), known.lastCreatedMs),
   };
   insert("state", 2).run(1, STATE.encode(1, state));
 }

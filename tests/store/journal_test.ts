@@ -32,7 +32,7 @@ class Bench {
     this.open();
   }
 
-  open(nowMs = NOW_MS): void {
+  open(nowMs = NOW_MS, acceptLoss = false): void {
     const open: OpenDatabase = (path, options) => {
       const database = new DatabaseSync(path, options);
       const prepare = database.prepare.bind(database);
@@ -52,7 +52,7 @@ class Bench {
     };
     const { directory } = this;
     const paths = { path: directory.file("journal.db"), headPath: directory.file("head") };
-    const opened = Journal.open({ ...paths, acceptLoss: false, nowMs, open });
+    const opened = Journal.open({ ...paths, acceptLoss, nowMs, open });
     this.journal = opened.journal;
     this.content = opened.content;
   }
@@ -357,4 +357,30 @@ Deno.test("JournalFile brings an older journal up to the newest version, or leav
   assertEquals(version(), SCHEMA_VERSION + 2);
   file.close();
   assertEquals(new DataView(Deno.readFileSync(path).buffer).getUint32(68), APPLICATION_ID);
+});
+
+Deno.test("Journal remembers publishes as long as they ask for, though the clock was ahead meanwhile", async () => {
+  await using bench = new Bench();
+  bench.apply((to) => writeTopic(to, 1, topicOf("foo")), NOW_MS + 86_400_000);
+  const idempotency = { key: "k", fingerprint: "0", untilMs: NOW_MS + 1000 };
+  const append = { topic: topicOf("foo"), expectedId: 0, payloads: [new Uint8Array()], createdMs: NOW_MS, idempotency };
+  bench.apply((to) => writeAppend(to, 1, 0, append, () => 0));
+  while (bench.journal.tidy());
+  bench.restart(NOW_MS + 1);
+  assertEquals(bench.content.topics[0]!.answers.map(({ idempotency }) => idempotency), [idempotency]);
+});
+
+Deno.test("Journal: what can be read of a damaged journal is salvaged, however many topics it has", async () => {
+  await using bench = new Bench();
+  // More than a call may have arguments.
+  const TOPICS = 130_000;
+  bench.apply((to) => {
+    for (let n = 0; n < TOPICS; n++) writeTopic(to, n + 1, topicOf("t", NOW_MS + n));
+  });
+  bench.journal.close();
+  const database = new DatabaseSync(bench.directory.file("journal.db"));
+  database.exec("UPDATE state SET data = x'00'");
+  database.close();
+  bench.open(NOW_MS, true);
+  assertEquals(bench.content.topics.length, TOPICS);
 });
