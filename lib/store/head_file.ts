@@ -7,6 +7,7 @@
 
 import { crc32 } from "node:zlib";
 import { ByteReader, ByteWriter } from "./bytes.ts";
+import { syncDirectory } from "./journal_file.ts";
 
 const MAGIC = 0x6d73_6762;
 const CHECKSUM_BYTES = 4;
@@ -43,6 +44,7 @@ export class HeadFile {
     file.truncateSync(LENGTH);
     head.write(commits);
     file.syncSync();
+    syncDirectory(path);
     return head;
   }
 

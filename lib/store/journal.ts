@@ -9,7 +9,7 @@ import type { StatementSync } from "node:sqlite";
 import { MAX_GONE_TOPICS } from "../bus/gone_topics.ts";
 import { retainedBytes } from "../bus/limits.ts";
 import type { Dropped, GroupChange, StoredAnswer } from "../bus/store.ts";
-import { quote } from "../errors.ts";
+import { BusError, quote } from "../errors.ts";
 import type { TopicInfo } from "../message.ts";
 import { backupTo } from "./backup.ts";
 import { ByteReader, ByteWriter } from "./bytes.ts";
@@ -26,7 +26,7 @@ import {
 import { EntryWriter, readRecords } from "./entries.ts";
 import { rangesOf } from "./id_ranges.ts";
 import { HeadFile } from "./head_file.ts";
-import { failureOf, isDamage, type JournalFile, openingFailureOf, syncDirectory, withArrays } from "./journal_file.ts";
+import { failureOf, isDamage, type JournalFile, openingFailureOf, withArrays } from "./journal_file.ts";
 import { JournalTopic } from "./journal_topic.ts";
 import { Damage, headAt, type JournalContent, type Leftovers, type Loaded } from "./loading.ts";
 import { type JournalOptions, openChecked } from "./opening.ts";
@@ -135,6 +135,10 @@ export class Journal {
   #nowMs: number;
   /** About how many bytes are in the write-ahead log. */
   #logBytes = 0;
+  /** How many copies are to be made, and when those are that were asked for. */
+  #copies = 0;
+  #copied: Promise<void> = Promise.resolve();
+  #isEnding = false;
 
   private constructor(file: JournalFile, head: HeadFile, loaded: Loaded, nowMs: number) {
     this.#file = file;
@@ -162,7 +166,6 @@ export class Journal {
       const { file, loaded, lost } = openChecked(options);
       try {
         const head = HeadFile.open(headPath, loaded.state.commits);
-        syncDirectory(path);
         return { journal: new Journal(file, head, loaded, nowMs), content: loaded.content, lost };
       } catch (error) {
         file.close();
@@ -478,7 +481,12 @@ export class Journal {
 
   /** Whether there is something to tidy up at once, rather than when there is time. */
   get isBehind(): boolean {
-    return this.#leftovers.entries.length > MAX_LEFTOVERS || this.#logBytes > CHECKPOINT_BYTES;
+    return this.#leftovers.entries.length > MAX_LEFTOVERS || this.#isLogLarge;
+  }
+
+  /** Whether the write-ahead log is to be moved to its place; not while that is copied. */
+  get #isLogLarge(): boolean {
+    return this.#logBytes > CHECKPOINT_BYTES && this.#copies === 0;
   }
 
   /**
@@ -489,7 +497,7 @@ export class Journal {
    */
   tidy(): boolean {
     try {
-      if (this.#logBytes > CHECKPOINT_BYTES) {
+      if (this.#isLogLarge) {
         this.#file.checkpoint();
         // If it could not be moved for want of room, that is not tried again with every commit.
         this.#logBytes = 0;
@@ -574,13 +582,26 @@ export class Journal {
   }
 
   /**
-   * Writes a copy of itself to a file that is not there yet. The copy says that it is one: what is opened with it is
-   * another past than the one that its readers know.
+   * Writes a copy of itself to a file that is not there yet, one copy after the other. It is as the journal is at the end,
+   * and says that it is one: what is opened with it is another past than the one that its readers know.
    *
-   * @throws {BusError} `store_unwritable`, `disk_full`, `store_failed`.
+   * @throws {BusError} `store_unwritable`, `disk_full`, `store_failed`, and `already_closed` if the journal ends.
    */
   async backup(path: string): Promise<void> {
-    await backupTo(this.#file, path);
+    this.#copies++;
+    const assertOpen = () => {
+      if (this.#isEnding) throw new BusError("already_closed", "Cannot copy the journal: it is closed");
+    };
+    const source = { file: this.#file, commits: () => this.#state.commits, assertOpen };
+    const copying = this.#copied.then(() => backupTo(path, source)).finally(() => this.#copies--);
+    this.#copied = copying.catch(() => {});
+    await copying;
+  }
+
+  /** Gives up all copies; resolves when nothing is left of them. */
+  async endCopies(): Promise<void> {
+    this.#isEnding = true;
+    await this.#copied;
   }
 
   /** Moves everything to its place and ends. */

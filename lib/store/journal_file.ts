@@ -130,6 +130,7 @@ export class JournalFile {
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
   readonly #inode: number | null;
+  #content: Deno.FsFile | undefined;
 
   private constructor(path: string, database: DatabaseSync) {
     this.path = path;
@@ -273,14 +274,15 @@ export class JournalFile {
     if (inode !== this.#inode) throw new Error(`${quote(this.path)} was deleted or replaced`);
   }
 
-  /** The database itself, for a backup. */
-  get database(): DatabaseSync {
-    return this.#database;
+  /** The bytes of the file, to be read. Open as long as the database: to close them lets go of all locks of the process. */
+  get content(): Deno.FsFile {
+    return this.#content ??= Deno.openSync(this.path);
   }
 
   /** Closes it; SQLite moves what is in the log to its place before. */
   close(): void {
     this.#database.close();
+    this.#content?.close();
   }
 }
 

@@ -78,6 +78,7 @@ class JournalService {
   readonly #open: JournalOptions["open"];
   #journal: Journal | undefined;
   #hasFailed = false;
+  #isClosing = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** Whether something came since it has tidied up. */
   #isBusy = false;
@@ -118,11 +119,17 @@ class JournalService {
       case "backup": {
         const { ask, path } = question;
         this.#journal!.backup(path).then(() => undefined, failureFor)
-          .then((failure) => this.#scope.postMessage({ kind: "copied", ask, failure }));
+          .then((failure) => {
+            this.#scope.postMessage({ kind: "copied", ask, failure });
+            // The log had to stay where it was.
+            if (!this.#hasFailed && !this.#isClosing) this.#tidyLater();
+          });
         return;
       }
       case "close":
-        return this.#close();
+        this.#isClosing = true;
+        clearTimeout(this.#timer);
+        (this.#journal?.endCopies() ?? Promise.resolve()).then(() => this.#close());
     }
   }
 
@@ -166,7 +173,6 @@ class JournalService {
   }
 
   #close(): void {
-    clearTimeout(this.#timer);
     let failure: JournalFailure | undefined;
     try {
       // What has failed is left as it is: closing it would write.

@@ -330,6 +330,39 @@ Deno.test("Journal: a journal of a million messages is opened, and gives back an
   assertEquals(decodeMessages(buffer).map(({ id }) => id), [500, 501]);
 });
 
+Deno.test("Journal.backup: what comes meanwhile is stored meanwhile, tidied up after it, and in the copy", async () => {
+  await using bench = new Bench();
+  bench.apply((to) => writeTopic(to, 1, topicOf("foo")));
+  let id = 0;
+  const publish = (count: number) => {
+    for (let n = 0; n < count; n++, id++) {
+      const append = { topic: topicOf("foo"), expectedId: id, payloads: [new Uint8Array(65_536)], createdMs: NOW_MS };
+      bench.apply((to) => writeAppend(to, 1, id, append, () => 0));
+      if (bench.journal.isBehind) bench.journal.tidy();
+    }
+  };
+  publish(150);
+  const copies = [bench.directory.beside("a.db"), bench.directory.beside("b.db")];
+  let isDone = false;
+  const copying = Promise.all(copies.map((copy) => bench.journal.backup(copy))).finally(() => isDone = true);
+  publish(150);
+  const least = id;
+  while (!isDone) {
+    publish(1);
+    await new Promise<void>((resolve) => setTimeout(resolve, 0));
+  }
+  await copying;
+  for (const copy of copies) {
+    const { messages, problems } = await checkJournal(copy);
+    assertEquals(problems, []);
+    assert(messages >= least && messages <= id, `${messages} of ${least} to ${id}`);
+  }
+  assert(bench.journal.isBehind);
+  publish(1);
+  bench.restart();
+  assertEquals(bench.content.ids.length, id);
+});
+
 Deno.test("JournalFile brings an older journal up to the newest version, or leaves it as it was", async () => {
   await using directory = new TestDirectory();
   Deno.mkdirSync(directory.path, { mode: 0o700 });

@@ -339,7 +339,7 @@ Deno.test("SqliteStore keeps what is in topics whose numbers have more than 32 b
     await store.append(appendOf(bar, "c", "d"));
   });
   await directory.with(async (store, stored) => {
-    for (const [topic, texts] of [[foo, ["0 a", "1 b"]], [bar, ["0 c", "1 d"]]] as const) {
+    for (const [topic, ...texts] of [[foo, "0 a", "1 b"], [bar, "0 c", "1 d"]] as const) {
       assertEquals([...storedTopic(stored, topic.name).index.ids], [0, 1]);
       assertEquals(await textsOf(store, topic), texts);
     }
