@@ -80,6 +80,8 @@ const MAX_WAITING_BYTES = 64 * 1024 ** 2;
 const CHANGE_BYTES = 256;
 /** How often it is tried whether there is room again, in milliseconds. */
 const PROBE_MS = 1000;
+/** How many reads of several messages the journal may be asked for at a time: who publishes waits for those. */
+const MAX_READS = 4;
 /** How long the journal may not know what has left a log, in milliseconds. */
 const DROP_MS = 200;
 
@@ -139,6 +141,9 @@ export class SqliteStore implements Store {
   #fatal: BusError | undefined;
   #undo: (() => void)[] = [];
   #asked = 0;
+  /** How many reads the journal is asked for, and those whose turn has not come. */
+  #reading = 0;
+  readonly #readsToCome: (() => void)[] = [];
   readonly #questions = new Map<number, PromiseWithResolvers<never>>();
   #closing: Promise<void> | undefined;
   #idle: PromiseWithResolvers<void> | undefined;
@@ -310,9 +315,25 @@ export class SqliteStore implements Store {
     topic: TopicInfo,
     ids: { readonly first: number; readonly last: number },
   ): Promise<readonly MessageInit[]> {
+    // A single message may be about to be dropped; reading it is little work.
+    if (ids.first === ids.last) return await this.#read(topic, ids);
+    if (this.#reading >= MAX_READS) await new Promise<void>((resolve) => this.#readsToCome.push(resolve));
+    else this.#reading++;
+    try {
+      return await this.#read(topic, ids);
+    } finally {
+      const next = this.#readsToCome.shift();
+      if (next === undefined) this.#reading--;
+      else next();
+    }
+  }
+
+  async #read(
+    topic: TopicInfo,
+    { first, last }: { readonly first: number; readonly last: number },
+  ): Promise<readonly MessageInit[]> {
     const known = this.#topics.get(topic.epoch);
     if (known === undefined) return [];
-    const { first, last } = ids;
     const { buffer, damaged } = await this.#question<JournalAnswer & { kind: "read" }>((ask) => {
       return { kind: "read", ask, topic: known.number, first, last };
     });

@@ -1,8 +1,9 @@
 import type { Store } from "../../lib/bus/store.ts";
 import { SqliteStore } from "../../lib/store/sqlite.ts";
-import { assertEquals } from "../deps.ts";
+import { codeOfRejection } from "../bus/error_code.ts";
+import { assert, assertEquals, assertLess } from "../deps.ts";
 import { testStore } from "../store_suite.ts";
-import { NOW_MS, TestDirectory } from "./journals.ts";
+import { appendOf, NOW_MS, TestDirectory, textsOf, topicOf } from "./journals.ts";
 
 /** Where each store has its journal. */
 const directories = new WeakMap<Store, string>();
@@ -38,4 +39,22 @@ Deno.test("SqliteStore promises that what it has answered is on the disk, and re
     readsBack: true,
     refusal: undefined,
   });
+});
+
+Deno.test("SqliteStore stores what comes before it has done all reads that were asked for", async () => {
+  await using directory = new TestDirectory();
+  const { store } = await directory.open();
+  const topic = topicOf("foo");
+  for (let n = 0; n < 8; n++) await store.append(appendOf(topic, "a".repeat(60_000), "b"));
+  let answered = 0;
+  const reads = Array.from({ length: 200 }, () => textsOf(store, topic).finally(() => answered++));
+  await store.append(appendOf(topic, "c"));
+  assertLess(answered, reads.length);
+  for (const texts of await Promise.all(reads)) assert(texts.length >= 16);
+  // Those whose turn has not come when it ends are answered, too.
+  const late = Array.from({ length: 20 }, () => store.read(topic, { first: 0, last: 1 }));
+  const outcomes = Promise.allSettled(late);
+  await store.close();
+  assertEquals((await outcomes).length, late.length);
+  assertEquals(await codeOfRejection(store.read(topic, { first: 0, last: 1 })), "already_closed");
 });
