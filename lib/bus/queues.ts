@@ -129,15 +129,19 @@ export class Queues {
     assertOpen();
     const { waitMs = 0, signal, limit = 100 } = options;
     signal?.throwIfAborted();
-    // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
-    let taken = waitMs > 0 && this.#mustWait(name, options)
-      ? await this.#takeLater(name, options, { waitMs, signal })
-      : this.#take(name, options, limit);
-    while ("loaded" in taken) {
+    const endMs = waitMs > 0 ? this.#parts.clock.now() + waitMs : 0;
+    let taken: Taken | Cold;
+    for (;;) {
+      const leftMs = waitMs > 0 ? endMs - this.#parts.clock.now() : 0;
+      // Nothing is taken for who waits, no gap either: it may give up. Who comes later is not served before who waits.
+      taken = leftMs > 0 && this.#mustWait(name, options)
+        ? await this.#takeLater(name, options, { waitMs: leftMs, signal })
+        : this.#take(name, options, limit);
+      if (!("loaded" in taken)) break;
       await taken.loaded;
       assertOpen();
       signal?.throwIfAborted();
-      taken = this.#take(name, options, limit);
+      // Somebody else may have taken it meanwhile: then there is something to wait for again.
     }
     const { messages, gap, noted } = taken;
     if (noted !== undefined) await noted;

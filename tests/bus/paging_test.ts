@@ -65,6 +65,26 @@ Deno.test("MessageBus.pullBatch gives everything in order, batch by batch, thoug
   await bus.close();
 });
 
+Deno.test("MessageBus.pullBatch goes on to wait when somebody else has taken what was loaded for both", async () => {
+  const { bus, clock, store, run } = await setUp();
+  await publish(bus, "one", 0, 1);
+  await publish(bus, "t", COUNT, 2 * COUNT);
+  const pulls = [1, 2].map(() => bus.pullBatch("one", { limit: 1, waitMs: 1000 }));
+  const got: number[][] = [];
+  for (const pull of pulls) pull.then(({ messages }) => got.push(idsOf(messages)));
+  assertEquals(store.waiting.filter((name) => name.startsWith("read one")).length, 1);
+  await run();
+  assertEquals(got, [[0]]);
+  await publish(bus, "one", 1, 2);
+  await run();
+  assertEquals(got, [[0], [1]]);
+  // In all no longer than it was asked to.
+  const late = bus.pullBatch("one", { waitMs: 1000 });
+  clock.tick(1000);
+  assertEquals((await late).messages, []);
+  await bus.close();
+});
+
 Deno.test("MessageBus.browse goes on through what is not in memory", async () => {
   const { bus, store } = await setUp({}, { promptReads: true });
   const page = (await bus.browse("t", { since: { next: 3 }, limit: 300 }))!;
