@@ -110,7 +110,7 @@ const step = fc.oneof(
 );
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 const batch = fc.record({
-  steps: fc.array(step, { minLength: 1, maxLength: 8 }),
+  steps: fc.array(step, { minLength: 1, maxLength: 8, size: "max" }),
   fails: fc.nat(3).map((n) => n === 0),
 });
 const script = fc.array(
@@ -119,7 +119,7 @@ const script = fc.array(
     { weight: 2, arbitrary: fc.constant("tidy" as const) },
     { weight: 1, arbitrary: fc.constant("restart" as const) },
   ),
-  { maxLength: 25 },
+  { maxLength: 25, size: "max" },
 );
 
 /** What the other side of the worker knows: which topics there are, and their next ids. */
@@ -216,7 +216,7 @@ Deno.test("Journal: a batch that fails has changed nothing, and tidying up and r
       assertEquals(report.problems, []);
       troubled.open();
     }),
-    { numRuns: 40 },
+    { numRuns: 30 },
   );
 });
 
