@@ -1,6 +1,6 @@
 import type { Page } from "../../lib/bus/answers.ts";
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
-import type { Message } from "../../lib/message.ts";
+import type { Message, TopicInfo } from "../../lib/message.ts";
 import { assert, assertEquals, assertGreater, assertLess } from "../deps.ts";
 import { deliveriesOf, lineOf } from "./deliveries.ts";
 import { codeOf, codeOfRejection } from "./error_code.ts";
@@ -223,6 +223,43 @@ Deno.test("MessageBus.pull that waits fails, too", async () => {
   await store.refuse("the disk is gone");
   assertEquals((await waits).map(reasonOf), ["the disk is gone", "the disk is gone"]);
   assertEquals(clock.timers, 1);
+  await bus.close();
+});
+
+Deno.test("Subscription that waits for what is loaded is not called for anything else", async () => {
+  for (const topics of ["t", "t,other"]) {
+    const { bus, clock, store, run } = await setUp();
+    let bells = 0;
+    const subscription = bus.subscribe(topics, { since: "earliest", onReady: () => bells++ });
+    clock.flush();
+    assertEquals([subscription.read(), bells], [undefined, 1]);
+    await publish(bus, "t", COUNT, COUNT + 1);
+    clock.flush();
+    assertEquals([bells, store.waiting.length], [1, 1]);
+    await run();
+    assertEquals([bells, subscription.take()?.id], [2, 0]);
+    await bus.close();
+  }
+});
+
+Deno.test("what is missing of a topic that is being deleted is not damaged", async () => {
+  class Removing extends ReadableStore {
+    readonly removal = Promise.withResolvers<void>();
+
+    override async remove(topic: TopicInfo): Promise<void> {
+      this.messages.remove(topic);
+      await this.removal.promise;
+    }
+  }
+  const store = new Removing({ prompt: true, promptReads: true });
+  const bus = new MessageBus({ clock: new TestClock(), store, ttlMs: 0, maxMemoryBytes: MAX_MEMORY_BYTES });
+  await publish(bus, "t", 0, COUNT);
+  const deleted = bus.delete("t");
+  const page = bus.browse("t");
+  await settled();
+  assertEquals([bus.totals().damaged, bus.topic("t")?.length], [0, COUNT]);
+  store.removal.resolve();
+  assertEquals([await deleted, await page, bus.totals().damaged], [true, undefined, 0]);
   await bus.close();
 });
 
