@@ -377,6 +377,21 @@ Deno.test("a message that had all its attempts is read back to be a dead letter,
   await bus.close();
 });
 
+Deno.test("a group that was idle for long is not forgotten before its dead letters are read back", async () => {
+  const { bus, clock, run } = await setUp({ maxAttempts: 1, groupIdleMs: 5000 });
+  const pulled = bus.pull("t", { group: "g", leaseMs: 1000 });
+  await run();
+  await pulled;
+  await publish(bus, "other", 0, COUNT);
+  clock.stall(6000);
+  clock.tick(20);
+  assertEquals([bus.groups("t").length, bus.totals().dead], [2, 0]);
+  await run();
+  clock.tick(40);
+  assertEquals([bus.groups("t").length, bus.totals().dead], [1, 1]);
+  await bus.close();
+});
+
 Deno.test("a dead letter whose message can't be read is tried again a second later", async () => {
   const { bus, clock, store, run } = await setUp({ maxAttempts: 1 });
   const pulled = bus.pull("t", { group: "g", leaseMs: 1000 });
