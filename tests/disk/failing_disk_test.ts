@@ -7,9 +7,8 @@
 
 import { EXIT } from "../../lib/daemon/lifecycle.ts";
 import { assertEquals } from "../deps.ts";
-import type { Lines } from "../processes.ts";
 import { countOfRuns } from "./arguments.ts";
-import { launch, type Publish, publishMany, violationsAfterRestart } from "./durable_daemon.ts";
+import { launch, listeningPort, type Publish, publishMany, violationsAfterRestart } from "./durable_daemon.ts";
 import { HAS_STRACE, scratch, straced, WITHOUT_STRACE } from "./strace.ts";
 import { callsOf, pathOf, textOf } from "./trace.ts";
 
@@ -50,7 +49,7 @@ async function failureOf(n: number, calls: string, error: string): Promise<strin
   const found: string[] = [];
   let publishes: Publish[] = [];
   await using program = launch({ data, under });
-  const port = await portOf(program.stderr);
+  const port = await listeningPort(program.stderr);
   if (port !== undefined) {
     const uri = `http://127.0.0.1:${port}`;
     const done = (all: readonly Publish[]) => all.length >= MAX_PUBLISHES;
@@ -71,15 +70,6 @@ async function failureOf(n: number, calls: string, error: string): Promise<strin
   }
   found.push(...await violationsAfterRestart(data, publishes));
   return found;
-}
-
-/** The port it listens on, when it does; `undefined` if it ends before. */
-async function portOf(lines: Lines): Promise<string | undefined> {
-  for (let line = await lines.next(); line !== undefined; line = await lines.next()) {
-    const port = /listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
-    if (port !== undefined) return port;
-  }
-  return undefined;
 }
 
 /**
