@@ -16,6 +16,7 @@ import { HAS_STRACE, record, WITHOUT_STRACE } from "./strace.ts";
 import { eventsOf, type TraceEvent } from "./trace.ts";
 import { stepsOf } from "./workload.ts";
 
+/** About 300 commits. */
 const STEPS = 1000;
 
 function test(name: string, fn: () => Promise<void>): void {
