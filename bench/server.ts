@@ -28,9 +28,9 @@ export class Server implements AsyncDisposable {
 
   /** Starts msgbusd in the same way, keeping what is published in a directory. */
   static durable(directory: string, ...flags: string[]): Promise<Server> {
-    // The journal is kept by a worker, whose modules are read as any file is; and the owner of its files is looked at.
-    const modules = new URL("../lib", import.meta.url).pathname;
-    const permissions = [`--allow-read=${directory},${modules}`, `--allow-write=${directory}`, "--allow-sys=uid"];
+    // The journal is kept by a worker, whose modules are read as any file is.
+    const modules = new URL("..", import.meta.url).pathname;
+    const permissions = [`--allow-read=${directory},${modules}`, `--allow-write=${directory}`];
     return Server.#msgbusd(permissions, [`--data=${directory}`, ...flags]);
   }
 

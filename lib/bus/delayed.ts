@@ -200,8 +200,12 @@ export class Delayed {
     };
     const accepted = () => {
       agenda.accepting--;
-      // What was deleted meanwhile was deleted with everything.
-      if (topic.deleted) return;
+      if (topic.deleted) {
+        // What was deleted meanwhile was deleted with everything.
+        const revived = topics.revive(topic);
+        if (revived !== undefined) this.restore(revived, [message]);
+        return;
+      }
       topic.usedMs = clock.now();
       retention.fit(topic, topic.usedMs);
       this.#accept(agenda, entry);

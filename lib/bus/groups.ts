@@ -157,8 +157,9 @@ export class Groups {
     this.#end(group);
     topic.groups.delete(group.name);
     this.#parts.onMoved(topic);
-    // The store is about to forget it with its topic.
     if (topic.removal === undefined) return this.#parts.forget(group);
+    // The store is about to forget it with its topic; it may still refuse.
+    return topic.removal.then(() => topic.deleted ? undefined : this.#parts.forget(group));
   }
 
   /** Comes back to a group when its next lease or delay ends. */

@@ -66,8 +66,6 @@ export class Intake {
   readonly #parts: IntakeParts;
   /** When what the store has been asked to append and hasn't answered for was accepted, in that order. */
   readonly #pending: PendingTime[] = [];
-  /** What others have appended behind something that the store has taken, but the bus was not answered yet. */
-  readonly #early = new Map<Topic, Append[]>();
   #published = 0;
 
   /** Makes one that has published nothing. */
@@ -256,7 +254,6 @@ export class Intake {
     return answer.then((firstId) => {
       end();
       this.#apply(topic, append, firstId);
-      if (this.#early.size > 0) this.#catchUp(topic);
       return this.#receiptOf(topic, firstId, append.payloads.length);
     }, (error) => {
       const refusal = refusalOf(topic, error);
@@ -281,8 +278,9 @@ export class Intake {
   }
 
   /** Makes visible what the store has taken. Returns the last message. */
-  #apply(topic: Topic, append: Append, firstId: number): Message | undefined {
-    if (topic.deleted) return undefined;
+  #apply(asked: Topic, append: Append, firstId: number): Message | undefined {
+    const topic = this.#parts.topics.revive(asked);
+    if (topic === undefined) return undefined;
     const { info, log } = topic;
     const { schedule, retention, fanout, observer, isAwaited } = this.#parts;
     if (firstId !== log.next) {
@@ -313,32 +311,12 @@ export class Intake {
    * @throws {BusError} `internal` if something before it is missing.
    */
   accept(append: Append): void {
-    const topic = this.#parts.topics.adopt(append.topic);
-    const isEarly = append.expectedId > topic.log.next && topic.pendingMessages > 0;
-    if (!isEarly) return this.#accept(topic, append);
-    const early = this.#early.get(topic);
-    if (early === undefined) this.#early.set(topic, [append]);
-    else early.push(append);
-  }
-
-  #accept(topic: Topic, append: Append): void {
-    const { retention, clock, timeline, onForeign } = this.#parts;
+    const { topics, retention, clock, timeline, onForeign } = this.#parts;
+    const topic = topics.adopt(append.topic);
     timeline.advance(append.createdMs);
     retention.expire(topic, clock.now());
     if (append.payloads.length > 0) this.#apply(topic, append, append.expectedId);
     onForeign(topic, append);
-  }
-
-  /** Applies what others have appended directly behind what was applied. */
-  #catchUp(topic: Topic): void {
-    const early = this.#early.get(topic) ?? [];
-    while (early[0]?.expectedId === topic.log.next) this.#accept(topic, early.shift()!);
-    if (early.length === 0) this.#early.delete(topic);
-  }
-
-  /** Forgets what is on its way to a topic. */
-  forget(topic: Topic): void {
-    this.#early.delete(topic);
   }
 }
 

@@ -111,6 +111,11 @@ export class Pager {
     return loading.done;
   }
 
+  /** Loads a message until it is in memory, or not retained any more. */
+  async warm(topic: Topic, id: number): Promise<void> {
+    while (!topic.deleted && topic.log.isCold(id)) await this.load(topic, id);
+  }
+
   /** Loads what follows that with a retained message, if it isn't in memory: a reader is about to come to it. */
   ahead(topic: Topic, id: number): void {
     if (!this.isOn) return;

@@ -127,7 +127,6 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     onForgotten: (topic) => {
       delayed.forget(topic);
       dedupe.forget(topic);
-      intake.forget(topic);
     },
     onDeleted: (topic) => subscriptions.forget(topic),
     goneBefore: { startedMs, gone: stored.gone, goneFromMs },

@@ -163,6 +163,15 @@ export class TopicTable {
     return topic;
   }
 
+  /**
+   * The topic itself; or, if it had to give way to another one of its name before the store had answered for it, which has
+   * taken it nevertheless, because that other one was gone again, the topic that takes its place. `undefined` if it was deleted.
+   */
+  revive(topic: Topic): Topic | undefined {
+    if (!topic.deleted) return topic;
+    return topic.cleared || topic.log.next > 0 ? undefined : this.adopt(topic.info);
+  }
+
   #enter(topic: Topic): void {
     const { limits: { topicIdleMs }, schedule, retention } = this.#parts;
     this.#topics.set(topic.info.name, topic);
@@ -232,6 +241,8 @@ export class TopicTable {
     }
     // Without a wait before this: who has waited must not find it any more.
     this.#clear(topic);
+    // It may have been revived meanwhile.
+    this.remove(topic.info);
     return true;
   }
 

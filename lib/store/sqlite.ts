@@ -238,14 +238,17 @@ export class SqliteStore implements Store {
 
   /** See `Store.note`. Several notes of a group that wait together are written as one. */
   note(topic: TopicInfo, change: GroupChange): Promise<void> {
-    let ofTopic = this.#openNotes.get(topic);
-    if (ofTopic === undefined) this.#openNotes.set(topic, ofTopic = new Map());
-    const open = ofTopic.get(change.group);
-    if (open !== undefined && !this.#refuses()) {
+    const open = this.#openNotes.get(topic)?.get(change.group);
+    // What is refused here must not be where a later one is added.
+    const refusal = this.#refuses();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    if (open !== undefined) {
       open.push(change);
       return this.#gather(CHANGE_BYTES, () => {});
     }
     const changes = [change];
+    let ofTopic = this.#openNotes.get(topic);
+    if (ofTopic === undefined) this.#openNotes.set(topic, ofTopic = new Map());
     ofTopic.set(change.group, changes);
     return this.#gather(CHANGE_BYTES, (to) => writeNote(to, this.#numberOf(to, topic), combineChanges(changes)));
   }

@@ -334,7 +334,7 @@ Deno.test("MessageBus.schedule with a key answers a repeat as the first, and sch
 });
 
 Deno.test("MessageBus.schedule: with the clock set back, created never goes back either", async () => {
-  const { bus, clock, startMs, later } = setUp();
+  const { bus, clock, later } = setUp();
   await later("a", 1000);
   clock.tick(500);
   bus.put("t", "b");

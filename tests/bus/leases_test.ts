@@ -147,13 +147,26 @@ Deno.test("MessageBus has the store forget a group that it forgets because nobod
   assertEquals(bus.groups("t").length, 1);
 });
 
-Deno.test("MessageBus.deleteGroup of a topic that the store is asked to remove asks it nothing more", async () => {
+Deno.test("MessageBus.deleteGroup of a topic that the store is asked to remove is answered when that is", async () => {
   const { bus, store, through } = await setUp("a");
   await through(bus.pull("t", LEASE));
   const deleted = bus.delete("t");
-  assertEquals([await bus.deleteGroup("t", "g"), store.waiting], [true, ["remove t"]]);
+  let forgotten: boolean | undefined;
+  const answered = bus.deleteGroup("t", "g").then((answer) => forgotten = answer);
+  assertEquals([store.waiting, forgotten], [["remove t"], undefined]);
   await store.answer();
-  await deleted;
+  await answered;
+  assertEquals([await deleted, forgotten, store.waiting], [true, true, []]);
+});
+
+Deno.test("MessageBus.deleteGroup asks the store to forget the group if that refuses to remove its topic", async () => {
+  const { bus, store, through } = await setUp("a");
+  await through(bus.pull("t", LEASE));
+  const deleted = bus.delete("t").catch((error) => error.message);
+  const forgotten = bus.deleteGroup("t", "g");
+  await store.refuse();
+  assertEquals(await deleted, "the disk is full");
+  assertEquals((await through(forgotten)).waiting, ["forget t g"]);
 });
 
 Deno.test("MessageBus.pull tells the store again, with what is new, what it has refused", async () => {

@@ -156,6 +156,17 @@ Deno.test("a journal that was cut off anywhere is refused", async () => {
   }
 });
 
+Deno.test("a journal whose log has lost its end is refused and not touched", async () => {
+  await using original = await killed();
+  const bytes = Deno.readFileSync(original.file(LOG));
+  bytes[bytes.length / 2]! ^= 1;
+  Deno.writeFileSync(original.file(LOG), bytes);
+  const before = Deno.readFileSync(original.file(DATABASE));
+  assertEquals(outcomeOf(original), "store_damaged");
+  assertEquals(Deno.readFileSync(original.file(LOG)), bytes);
+  assertEquals(Deno.readFileSync(original.file(DATABASE)), before);
+});
+
 Deno.test("a journal one file of which is missing is refused", async () => {
   await using original = await killed();
   for (const name of [DATABASE, LOG, "head"]) {

@@ -180,11 +180,15 @@ Deno.test("SqliteStore refuses with overloaded what would wait beyond its limits
   ];
   assertEquals(await Promise.all(refused.map(codeOfRejection)), Array(4).fill("overloaded"));
   assertEquals((await Promise.all(many)).at(-1), 9999);
+  // Not added to the one that was refused.
+  await store.note(foo, { ...NOTE, next: 2 });
   assertEquals(await store.append(appendOf(foo, "a")), 10_000);
   const payload = new Uint8Array(33 * 1024 ** 2);
   const large = [0, 1, 2].map(() => store.append({ ...appendOf(foo), payloads: [payload] }));
   const outcomes = await Promise.allSettled(large);
   assertEquals(outcomes.map(({ status }) => status), ["fulfilled", "fulfilled", "rejected"]);
+  await store.close();
+  await directory.with((_, stored) => assertEquals(storedTopic(stored, "foo").groups.map(({ next }) => next), [2]));
 });
 
 Deno.test("SqliteStore.close stores what waits, and then nothing is taken", async () => {
