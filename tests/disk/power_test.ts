@@ -17,7 +17,7 @@ import { eventsOf, type TraceEvent } from "./trace.ts";
 import { stepsOf } from "./workload.ts";
 
 /** About 300 commits. */
-const STEPS = 1000;
+const STEPS = 1200;
 
 function test(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: `${name}${WITHOUT_STRACE}`, ignore: !HAS_STRACE, fn });
