@@ -83,7 +83,7 @@ export class Browsing {
     const { pager, retention, clock, observer } = this.#parts;
     /** Has what is at an id in memory, unless it leaves the log meanwhile. */
     const warm = async (id: () => number) => {
-      while (log.isCold(id())) {
+      while (!topic.deleted && log.isCold(id())) {
         await pager.load(topic, id());
         signal?.throwIfAborted();
         if (!topic.deleted) retention.expire(topic, clock.now());

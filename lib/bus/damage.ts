@@ -33,7 +33,7 @@ export class Damage {
     else ranges.splice(at, 0, { from: id, to: id, newestMs: createdMs });
   }
 
-  /** Whether there is one with an id from `from` to before `end`. */
+  /** Whether there is one with an id from `from` to before `end`, which is greater. */
   reaches(from: number, end: number): boolean {
     return this.#ranges.length > 0 && (this.#ranges[this.#indexFrom(from)]?.from ?? Infinity) < end;
   }

@@ -94,7 +94,7 @@ export class DeadLetters {
     for (const id of ids) {
       try {
         if (redriven > 0 && redriven % MAX_PER_TURN === 0) await new Promise<void>((resolve) => clock.defer(resolve));
-        while (dead.log.isCold(id)) await pager.load(dead, id);
+        if (dead.log.isCold(id)) await pager.warm(dead, id);
         const letter = dead.log.get(id);
         // Somebody else may be at it, and with a store that takes its time it may be gone meanwhile.
         if (letter === undefined || dead.deleted || this.#leaving.has(letter.cursor)) continue;
@@ -125,7 +125,7 @@ export class DeadLetters {
     // No further than now: what is redriven may come back.
     const end = log.next;
     for (let id = log.first; id < end; id = log.idFrom(id + 1)) {
-      while (log.isCold(id)) await this.#parts.pager.load(dead, id);
+      if (log.isCold(id)) await this.#parts.pager.warm(dead, id);
       const letter = log.get(id);
       if (letter !== undefined && isWanted(letter)) ids.push(id);
     }

@@ -22,7 +22,10 @@ export interface Limits {
    * Default 64 MiB.
    */
   readonly maxTopicBytes: number;
-  /** Bytes retained in all topics together, counted alike. Default 512 MiB. */
+  /**
+   * Bytes retained in all topics together, counted alike. With a store that reads back: those of them that are kept in
+   * memory, too, and nothing is dropped for it. Default 512 MiB.
+   */
   readonly maxMemoryBytes: number;
   /** Bytes in one payload. Default 1 MiB. */
   readonly maxPayloadBytes: number;

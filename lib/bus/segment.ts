@@ -22,8 +22,8 @@ export class HotSegment {
   start = 0;
   /** What its messages are counted for. */
   bytes: number;
-  /** Whether a message was looked at since this was last set to `false`. */
-  isUsed = false;
+  /** Whether it is new, or a message was looked at, since this was last set to `false`. */
+  isUsed = true;
 
   /** Makes one of messages that are counted for so many bytes. */
   constructor(base: number, messages: Message[], bytes: number) {

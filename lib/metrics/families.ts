@@ -62,6 +62,11 @@ export const FAMILIES: readonly FamilySpec[] = [
   gauge("msgbus_subscriptions", "Subscriptions", ({ totals }) => totals.subscriptions),
   gauge("msgbus_messages_retained", "Messages in the logs of all topics", ({ totals }) => totals.messages),
   gauge("msgbus_bytes_retained", "Bytes in the logs of all topics, as limits count them", ({ totals }) => totals.bytes),
+  gauge(
+    "msgbus_bytes_resident",
+    "Bytes of messages in memory, counted alike, those to be published later among them",
+    ({ totals }) => totals.residentBytes,
+  ),
   counter("msgbus_messages_published_total", "Messages published", ({ totals }) => totals.published),
   counter("msgbus_published_bytes_total", "Bytes of their payloads", ({ metrics }) => metrics.publishedBytes),
   gauge("msgbus_messages_scheduled", "Messages to be published later", ({ totals }) => totals.scheduled),

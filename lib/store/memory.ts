@@ -4,21 +4,21 @@
  * @module
  */
 
-import type { Append, Store, Stored } from "../bus/store.ts";
-import type { MessageInit } from "../message.ts";
+import type { Append, Dropped, Store, Stored } from "../bus/store.ts";
+import type { MessageInit, TopicInfo } from "../message.ts";
 
 /** Accepts every change at once; the bus's own log is all that remembers it. */
 export class MemoryStore implements Store {
   readonly durability = "memory";
   readonly synchronous = true;
-  readonly readsBack = false;
+  readonly readsBack: boolean = false;
   readonly refusal = undefined;
 
   open(): Stored {
     return { startedMs: Infinity, lastCreatedMs: 0, topics: [], gone: [], goneFromMs: Infinity };
   }
 
-  read(): Promise<readonly MessageInit[]> {
+  read(_topic: TopicInfo, _ids: { readonly first: number; readonly last: number }): Promise<readonly MessageInit[]> {
     return Promise.resolve([]);
   }
 
@@ -34,9 +34,9 @@ export class MemoryStore implements Store {
 
   cancel(): void {}
 
-  drop(): void {}
+  drop(_topic: TopicInfo, _dropped: Dropped): void {}
 
-  remove(): void {}
+  remove(_topic: TopicInfo): void {}
 
   close(): void {}
 }

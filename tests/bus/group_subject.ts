@@ -5,15 +5,18 @@
  */
 
 import type { GroupStats } from "../../lib/bus/answers.ts";
-import { MessageBus } from "../../lib/bus/bus.ts";
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import type { Limits } from "../../lib/bus/limits.ts";
+import type { Store } from "../../lib/bus/store.ts";
 import { BusError } from "../../lib/errors.ts";
 import type { Gap } from "../../lib/event.ts";
 import { type Message, parseCursor } from "../../lib/message.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { assert } from "../deps.ts";
 import { GroupHistory } from "./group_history.ts";
 import type { ModelPull, Seen } from "./group_model.ts";
 import type { ModelContent } from "./group_of_model.ts";
+import { KeptStore } from "./kept_store.ts";
 import { TestClock } from "./test_clock.ts";
 
 /** The answer of the bus to a pull: messages and what is missing before them, or what it was refused with. */
@@ -43,14 +46,18 @@ interface Published {
 
 /** The bus under test and what the test has seen of it. */
 export class Subject {
-  readonly clock: TestClock = new TestClock();
-  readonly bus: MessageBus;
+  clock: TestClock = new TestClock();
+  bus: MessageBus;
   readonly history: GroupHistory;
   readonly waits: Wait[] = [];
   /** Every token of a lease that it gave. */
   readonly leases: string[] = [];
   /** What was to be published later. */
   readonly schedules: { readonly topic: string; readonly token: string }[] = [];
+  /** Whether what it reads may not be in memory. */
+  readonly readsBack: boolean;
+  readonly #options: BusOptions;
+  #store: Store;
   /** How many payloads were made. */
   #payloads = 0;
   readonly #published: Published[] = [];
@@ -58,12 +65,32 @@ export class Subject {
   #noticed = 0;
 
   /** Begins with an empty bus. */
-  constructor(limits: Limits) {
+  constructor(limits: Limits, store: Store = new MemoryStore()) {
+    this.readsBack = store.readsBack;
     this.history = new GroupHistory(limits);
-    const observer = {
-      published: (message: Message) => void this.#published.push({ message, atMs: this.clock.now() }),
+    this.#options = {
+      ...limits,
+      observer: { published: (message) => void this.#published.push({ message, atMs: this.clock.now() }) },
     };
-    this.bus = new MessageBus({ ...limits, clock: this.clock, observer });
+    this.#store = store;
+    this.bus = new MessageBus({ ...this.#options, clock: this.clock, store });
+  }
+
+  /** Ends the bus, and begins another one with what its store has kept, which must be a {@linkcode KeptStore}. */
+  async restart(): Promise<void> {
+    await this.bus.close();
+    await goOn();
+    for (const wait of this.waits) wait.isCompared = true;
+    // Of the old one nothing is left that a timer or the end of a turn could run.
+    this.clock = new TestClock(this.clock.now());
+    this.#store = new KeptStore((this.#store as KeptStore).log);
+    this.bus = await MessageBus.open({ ...this.#options, clock: this.clock, store: this.#store });
+    this.history.restarted();
+  }
+
+  /** Takes one message, by `get` if that never has to wait for the store. */
+  take(topic: string, pull: ModelPull): Message | undefined | Promise<Message | undefined> {
+    return this.readsBack ? this.bus.pull(topic, pull) : this.bus.get(topic, pull);
   }
 
   /** Contents with payloads unlike any others, some with properties. */
@@ -178,7 +205,7 @@ function seenOf({ message, atMs }: Published): Seen {
 
 /** The pulls that wait go on. */
 export async function goOn(): Promise<void> {
-  for (let i = 0; i < 8; i++) await undefined;
+  for (let i = 0; i < 20; i++) await undefined;
 }
 
 /** What `call` returns, or the code of the error that it throws. */

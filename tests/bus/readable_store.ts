@@ -6,6 +6,7 @@
 
 import type { Append, Dropped } from "../../lib/bus/store.ts";
 import type { MessageInit, TopicInfo } from "../../lib/message.ts";
+import { MemoryStore } from "../../lib/store/memory.ts";
 import { assert } from "../deps.ts";
 import { LaterStore } from "./later_store.ts";
 
@@ -55,6 +56,29 @@ export class KeptMessages {
   }
 }
 
+/** A store that keeps everything at once, and gives it back a little later. */
+export class ReadableMemoryStore extends MemoryStore {
+  override readonly readsBack = true;
+  readonly #messages = new KeptMessages();
+
+  override append(append: Append): number {
+    this.#messages.append(append, append.expectedId);
+    return append.expectedId;
+  }
+
+  override read(topic: TopicInfo, ids: { first: number; last: number }): Promise<readonly MessageInit[]> {
+    return Promise.resolve(this.#messages.read(topic, ids));
+  }
+
+  override drop(topic: TopicInfo, dropped: Dropped): void {
+    this.#messages.drop(topic, dropped);
+  }
+
+  override remove(topic: TopicInfo): void {
+    this.#messages.remove(topic);
+  }
+}
+
 /** A {@linkcode LaterStore} that reads back. What a read gives is what was kept when it was asked. */
 export class ReadableStore extends LaterStore {
   override readonly readsBack = true;
@@ -93,8 +117,8 @@ export class ReadableStore extends LaterStore {
     this.messages.remove(topic);
   }
 
-  /** Whether a read waits for its answer. */
+  /** Whether a reader may have to wait: a read waits for its answer, or the removal of a topic, without which nobody knows what is damaged. */
   get isReading(): boolean {
-    return this.waiting.some((name) => name.startsWith("read "));
+    return this.waiting.some((name) => /^(read|remove) /.test(name));
   }
 }

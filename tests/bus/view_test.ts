@@ -161,13 +161,13 @@ class Scene {
 
 for (
   const [name, makeStore] of [
-    ["answers at once", () => new MemoryStore()],
-    ["answers later", () => new LaterStore()],
-    ["reads back", () => new ReadableStore()],
-    ["keeps at once, and reads back later", () => new ReadableStore({ prompt: true })],
+    ["at once", () => new MemoryStore()],
+    ["later", () => new LaterStore()],
+    ["later, and reads back", () => new ReadableStore()],
+    ["by itself, and reads back later", () => new ReadableStore({ prompt: true })],
   ] as const
 ) {
-  Deno.test(`Subscription gives exactly the log from its cursor, and tells every hole, with a store that ${name}`, async () => {
+  Deno.test(`Subscription gives exactly the log from its cursor, and tells every hole, with a store that answers ${name}`, async () => {
     await fc.assert(
       fc.asyncProperty(
         limits,
