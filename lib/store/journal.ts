@@ -199,7 +199,6 @@ export class Journal {
   #commit(run: (work: Work) => void): void {
     const work: Work = { writers: new Map(), changed: new Set(), undo: [], after: [] };
     const before = { ...this.#state };
-    const next = { ...this.#next };
     try {
       this.#file.transaction(() => {
         run(work);
@@ -213,7 +212,7 @@ export class Journal {
     } catch (error) {
       for (const undo of work.undo.reverse()) undo();
       Object.assign(this.#state, before);
-      Object.assign(this.#next, next);
+      // Numbers of rows are left out rather than used again.
       throw failureOf(error);
     }
     for (const finish of work.after) finish();
