@@ -581,6 +581,11 @@ export class Journal {
     await backupTo(this.#file, path);
   }
 
+  /** Ends without writing anything more. Others can't open the database before the process has ended. */
+  abandon(): void {
+    this.#head.close();
+  }
+
   /** Moves everything to its place and ends. */
   close(): void {
     try {

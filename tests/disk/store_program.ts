@@ -34,7 +34,7 @@ function isAcked(index: number): void {
 
 function open(): Promise<SqliteStore> {
   const workerUrl = new URL(`store_worker.ts?${settings}`, import.meta.url);
-  return SqliteStore.create({ directory: `${directory}/data`, workerUrl });
+  return SqliteStore.create({ directory: `${directory}/data`, thread: "worker", workerUrl });
 }
 
 async function askFor(store: SqliteStore, step: Step, index: number): Promise<void> {

@@ -8,22 +8,23 @@ import { NOW_MS, TestDirectory } from "./journals.ts";
 const directories = new WeakMap<Store, string>();
 const roots: string[] = [];
 
-async function openIn(directory: string): Promise<SqliteStore> {
-  const store = await SqliteStore.create({ directory, now: () => NOW_MS });
+async function openIn(directory: string, thread: "here" | "worker"): Promise<SqliteStore> {
+  const store = await SqliteStore.create({ directory, thread, now: () => NOW_MS });
   directories.set(store, directory);
   return store;
 }
 
-function make(): Promise<SqliteStore> {
-  const root = Deno.makeTempDirSync({ prefix: "msgbus-journal-" });
-  roots.push(root);
-  return openIn(`${root}/data`);
+for (const thread of ["here", "worker"] as const) {
+  const make = () => {
+    const root = Deno.makeTempDirSync({ prefix: "msgbus-journal-" });
+    roots.push(root);
+    return openIn(`${root}/data`, thread);
+  };
+  testStore(`SqliteStore, its journal ${thread === "here" ? "on this thread" : "in a worker"}`, make, async (store) => {
+    await store.close();
+    return await openIn(directories.get(store)!, thread);
+  });
 }
-
-testStore("SqliteStore", make, async (store) => {
-  await store.close();
-  return await openIn(directories.get(store)!);
-});
 
 Deno.test.afterAll(() => {
   for (const root of roots) Deno.removeSync(root, { recursive: true });
