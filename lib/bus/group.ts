@@ -79,6 +79,12 @@ export class Group {
     return this.acked > 0 || this.#items.size > 0;
   }
 
+  /** Whether dead letters are being made of messages of it: without it they would not be. */
+  get isBurying(): boolean {
+    for (const { state } of this.#items.values()) if (state === "dying") return true;
+    return false;
+  }
+
   /** The lowest id that it is not done with. */
   get floor(): number {
     if (this.#items.size === 0) return this.#next;

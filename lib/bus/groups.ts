@@ -236,6 +236,7 @@ export class Groups {
     if (group.name === QUEUE) return group.dueMs;
     if (waitersOf(group.topic.info.name, group.name) > 0) group.usedMs = nowMs;
     if (!this.#isIdle(group.usedMs, nowMs)) return Math.min(group.dueMs, group.usedMs + groupIdleMs);
+    if (group.isBurying) return nowMs;
     // One that the store keeps is there again after a restart, and idle again.
     this.delete(group)?.catch(() => {});
     return Infinity;

@@ -307,11 +307,6 @@ export class Log {
     return bytes;
   }
 
-  /** Whether a segment is the one that the next message is appended to, if it has room. */
-  isTail(segment: HotSegment): boolean {
-    return this.#segments.at(-1) === segment;
-  }
-
   /** Takes the messages of a segment out of memory. */
   evict(segment: HotSegment): void {
     const at = this.#indexOf(segment.idAt(segment.start));

@@ -84,12 +84,6 @@ export class Pager {
     if (bytes > 0) this.#shrink();
   }
 
-  /** The same for a message that was appended to the log of a topic. */
-  grow(topic: Topic, bytes: number): void {
-    this.#bytes += bytes;
-    this.#shrink(topic.log);
-  }
-
   /** Stops counting a topic. */
   leave({ log }: Topic): void {
     this.#bytes -= log.residentBytes;
@@ -187,14 +181,14 @@ export class Pager {
     );
   }
 
-  /** Evicts until there is no more than may be; never what is being appended to a log. */
-  #shrink(appended?: Log): void {
+  /** Evicts until there is no more than may be. */
+  #shrink(): void {
     if (!this.isOn || this.#bytes <= this.#parts.maxBytes) return;
     // Twice: what was looked at is passed over once.
     let looks = 2 * this.#hot.size;
     for (const [segment, log] of this.#hot) {
       if (looks-- === 0) return;
-      if (segment.isUsed || this.#fresh.has(segment) || (log === appended && log.isTail(segment))) {
+      if (segment.isUsed || this.#fresh.has(segment)) {
         segment.isUsed = false;
         this.#hot.delete(segment);
         this.#hot.set(segment, log);

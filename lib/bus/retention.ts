@@ -205,7 +205,7 @@ export class Retention {
     this.#bytes += bytes;
     this.#messages++;
     this.#rank(topic);
-    this.#pager.grow(topic, bytes);
+    this.#pager.count(bytes);
   }
 
   /** Takes note that groups of a topic have moved, or are others. */

@@ -90,6 +90,8 @@ function warn(log: Log, warning: StoreWarning): void {
       }: they are never delivered`;
       return log.warn("journal_damaged", message, { topic, messages: ids.length });
     }
+    case "slow":
+      return log.warn("journal_slow", `the disk is slow: ${warning.message}`);
     case "full":
       return log.warn("disk_full", `everything that would be kept is refused until there is room: ${warning.message}`);
     case "healed":

@@ -15,6 +15,8 @@ const LOCK_NAME = "lock";
 
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
+const MEASURED_SYNCS = 5;
+const MEASURED_BYTES = 4096;
 /** What others than the owner may do. */
 const OTHERS = 0o077;
 
@@ -60,6 +62,30 @@ export class JournalDirectory {
         cause: error,
       });
     }
+  }
+
+  /** How long the disk takes to sync a write, in milliseconds: the median of a few; `Infinity` if that can't be found out. */
+  measureSync(): number {
+    const path = `${this.paths.database}.sync`;
+    const times: number[] = [];
+    try {
+      removeIfThere(path);
+      const file = Deno.openSync(path, { createNew: true, write: true, mode: FILE_MODE });
+      try {
+        for (let i = 0; i < MEASURED_SYNCS; i++) {
+          file.writeSync(new Uint8Array(MEASURED_BYTES));
+          const begunMs = performance.now();
+          file.syncDataSync();
+          times.push(performance.now() - begunMs);
+        }
+      } finally {
+        file.close();
+        removeIfThere(path);
+      }
+    } catch {
+      return Infinity;
+    }
+    return times.sort((a, b) => a - b)[Math.floor(MEASURED_SYNCS / 2)]!;
   }
 
   /** Lets others have it. */

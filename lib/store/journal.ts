@@ -203,7 +203,6 @@ export class Journal {
   #commit(run: (work: Work) => void): void {
     const work: Work = { writers: new Map(), changed: new Set(), undo: [], after: [] };
     const before = { ...this.#state };
-    const next = { ...this.#next };
     try {
       this.#file.transaction(() => {
         run(work);
@@ -217,7 +216,7 @@ export class Journal {
     } catch (error) {
       for (const undo of work.undo.reverse()) undo();
       Object.assign(this.#state, before);
-      Object.assign(this.#next, next);
+      // Numbers of rows are left out rather than used again.
       throw failureOf(error);
     }
     for (const finish of work.after) finish();
@@ -602,6 +601,13 @@ export class Journal {
   async endCopies(): Promise<void> {
     this.#isEnding = true;
     await this.#copied;
+  }
+
+  /** Ends without writing anything more. Others can't open the database before the process has ended. */
+  abandon(): void {
+    this.#isEnding = true;
+    this.#file.abandon();
+    this.#head.close();
   }
 
   /** Moves everything to its place and ends. */

@@ -279,6 +279,11 @@ export class JournalFile {
     return this.#content ??= Deno.openSync(this.path);
   }
 
+  /** Leaves the database as it is. */
+  abandon(): void {
+    this.#content?.close();
+  }
+
   /** Closes it; SQLite moves what is in the log to its place before. */
   close(): void {
     this.#database.close();

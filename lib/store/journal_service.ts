@@ -1,5 +1,5 @@
 /**
- * The journal in a worker: it waits for the disk there, and nobody else does.
+ * The journal as it is asked and answers, in a worker or on the thread that asks.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { JournalOptions } from "./opening.ts";
 /** What a worker is called that keeps a journal. */
 export const JOURNAL_WORKER = "msgbus-journal";
 
-/** What is asked of the worker. It answers in the order of the questions, `backup` excepted. */
+/** What is asked of a journal. It answers in the order of the questions, `backup` excepted. */
 export type JournalQuestion =
   | { readonly kind: "open"; readonly options: Omit<JournalOptions, "open"> }
   | { readonly kind: "apply"; readonly batch: ArrayBuffer; readonly nowMs: number }
@@ -34,7 +34,7 @@ export interface JournalFailure {
   readonly message: string;
 }
 
-/** What the worker answers. */
+/** What it answers. */
 export type JournalAnswer =
   | { readonly kind: "opened"; readonly content: JournalContent; readonly lost: string | undefined }
   | { readonly kind: "applied" | "probed" | "closed"; readonly failure: JournalFailure | undefined }
@@ -70,11 +70,17 @@ export function serveJournal(): void {
 
 /** The same with another way to open databases. */
 export function serveJournalWith(open: JournalOptions["open"]): void {
-  new JournalService(globalThis as unknown as JournalScope, open).start();
+  const scope = globalThis as unknown as JournalScope;
+  const service = new JournalService((answer, transfer) => scope.postMessage(answer, transfer), open);
+  scope.onmessage = ({ data }) => service.ask(data);
 }
 
-class JournalService {
-  readonly #scope: JournalScope;
+/** Gives an answer. */
+type Answer = (answer: JournalAnswer, transfer?: Transferable[]) => void;
+
+/** Keeps a journal. */
+export class JournalService {
+  readonly #give: Answer;
   readonly #open: JournalOptions["open"];
   #journal: Journal | undefined;
   #hasFailed = false;
@@ -83,21 +89,28 @@ class JournalService {
   /** Whether something came since it has tidied up. */
   #isBusy = false;
 
-  constructor(scope: JournalScope, open: JournalOptions["open"]) {
-    this.#scope = scope;
+  /** Makes one that is asked to open a journal first; `open` is another way to open databases. */
+  constructor(give: Answer, open?: JournalOptions["open"]) {
+    this.#give = give;
     this.#open = open;
   }
 
-  start(): void {
-    this.#scope.onmessage = ({ data }) => {
-      // After a failure of the disk nothing is assumed of what was written, so nothing more is.
-      if (this.#hasFailed && data.kind !== "close") return;
-      try {
-        this.#answer(data);
-      } catch (error) {
-        this.#fail(error);
-      }
-    };
+  /** Does what is asked. */
+  ask(question: JournalQuestion): void {
+    // After a failure of the disk nothing is assumed of what was written, so nothing more is.
+    if (this.#hasFailed && question.kind !== "close") return;
+    try {
+      this.#answer(question);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Does nothing more; what was not closed is left as it is. */
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#journal?.abandon();
+    this.#journal = undefined;
   }
 
   #answer(question: JournalQuestion): void {
@@ -106,21 +119,21 @@ class JournalService {
         return this.#openWith(question.options);
       case "apply": {
         const failure = this.#try(() => this.#journal!.apply(new Uint8Array(question.batch), question.nowMs));
-        this.#scope.postMessage({ kind: "applied", failure });
+        this.#give({ kind: "applied", failure });
         return this.#tidyLater();
       }
       case "probe":
-        return this.#scope.postMessage({ kind: "probed", failure: this.#try(() => this.#journal!.probe()) });
+        return this.#give({ kind: "probed", failure: this.#try(() => this.#journal!.probe()) });
       case "read": {
         const { ask, topic } = question;
         const { buffer, damaged } = this.#journal!.read(topic, question);
-        return this.#scope.postMessage({ kind: "read", ask, buffer, damaged }, [buffer]);
+        return this.#give({ kind: "read", ask, buffer, damaged }, [buffer]);
       }
       case "backup": {
         const { ask, path } = question;
         this.#journal!.backup(path).then(() => undefined, failureFor)
           .then((failure) => {
-            this.#scope.postMessage({ kind: "copied", ask, failure });
+            this.#give({ kind: "copied", ask, failure });
             // The log had to stay where it was.
             if (!this.#hasFailed && !this.#isClosing) this.#tidyLater();
           });
@@ -137,7 +150,7 @@ class JournalService {
     const { journal, content, lost } = Journal.open({ ...options, open: this.#open });
     this.#journal = journal;
     const columns = [content.ids.buffer, content.createdMs.buffer, content.bytes.buffer];
-    this.#scope.postMessage({ kind: "opened", content, lost }, columns);
+    this.#give({ kind: "opened", content, lost }, columns);
     this.#tidyLater();
   }
 
@@ -154,9 +167,16 @@ class JournalService {
 
   /** Tidies up a little later, however much comes meanwhile; at once if that can't wait. */
   #tidyLater(): void {
+    // Whoever was given the answer may have closed it.
+    if (this.#journal === undefined) return;
     this.#isBusy = true;
-    if (this.#journal!.isBehind) this.#tidy();
-    else this.#timer ??= setTimeout(() => this.#tidy(), PAUSE_MS);
+    if (this.#journal.isBehind) this.#tidy();
+    else if (this.#timer === undefined) this.#tidyIn(PAUSE_MS);
+  }
+
+  #tidyIn(ms: number): void {
+    this.#timer = setTimeout(() => this.#tidy(), ms);
+    Deno.unrefTimer(this.#timer);
   }
 
   #tidy(): void {
@@ -165,7 +185,7 @@ class JournalService {
     try {
       let hasMore = false;
       const failure = this.#try(() => hasMore = this.#journal!.tidy());
-      if (hasMore && failure === undefined) this.#timer = setTimeout(() => this.#tidy(), this.#isBusy ? PAUSE_MS : 0);
+      if (hasMore && failure === undefined) this.#tidyIn(this.#isBusy ? PAUSE_MS : 0);
       this.#isBusy = false;
     } catch (error) {
       this.#fail(error);
@@ -180,13 +200,15 @@ class JournalService {
     } catch (error) {
       failure = failureFor(error);
     }
-    this.#scope.postMessage({ kind: "closed", failure });
+    this.#journal = undefined;
+    this.#give({ kind: "closed", failure });
   }
 
   #fail(error: unknown): void {
+    if (this.#hasFailed) return;
     this.#hasFailed = true;
     clearTimeout(this.#timer);
-    this.#scope.postMessage({ kind: "failed", failure: failureFor(error) });
+    this.#give({ kind: "failed", failure: failureFor(error) });
   }
 }
 

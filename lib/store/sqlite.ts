@@ -30,13 +30,9 @@ import {
   writeTopic,
 } from "./changes.ts";
 import { JournalDirectory } from "./directory.ts";
-import {
-  errorOf,
-  JOURNAL_WORKER,
-  type JournalAnswer,
-  type JournalFailure,
-  type JournalQuestion,
-} from "./journal_service.ts";
+import { errorOf, type JournalAnswer, type JournalFailure, type JournalQuestion } from "./journal_service.ts";
+import { HerePort, type JournalListener, type JournalPort, WorkerPort } from "./journal_port.ts";
+import type { OpenDatabase } from "./journal_file.ts";
 import type { JournalContent } from "./loading.ts";
 import { decodeMessages } from "./read_back.ts";
 
@@ -54,6 +50,14 @@ export interface SqliteStoreOptions {
   readonly acceptLoss?: boolean | undefined;
   /** The module that keeps the journal in a worker, for programs of a single file. See `serveJournal`. */
   readonly workerUrl?: string | URL | undefined;
+  /**
+   * Where the journal is kept at first. `here`: on this thread, which waits for the disk then; as soon as commits take more
+   * than 5 ms on average, it moves to a worker. `worker`: there, where nothing but answers waits for the disk, though each
+   * commit takes longer. `measured`: here if the disk syncs within 2 ms, else in a worker. Default `measured`.
+   */
+  readonly thread?: "measured" | "here" | "worker" | undefined;
+  /** How the database is opened on this thread. Default: as the platform does. Tests give one that fails. */
+  readonly openDatabase?: OpenDatabase | undefined;
   /** Told once when nothing can be stored any more; whoever runs the bus should end it. */
   readonly onFatal?: ((error: BusError) => void) | undefined;
   /** Told of what is wrong and hinders nothing. */
@@ -70,8 +74,8 @@ export type StoreWarning =
   | { readonly kind: "loss"; readonly message: string }
   /** Messages of a topic can't be read any more. */
   | { readonly kind: "damaged"; readonly topic: string; readonly ids: readonly number[] }
-  /** There is no room for changes, from now on, or there is again. */
-  | { readonly kind: "full" | "healed"; readonly message: string };
+  /** There is no room for changes, from now on, or there is again; or the disk is so slow that a worker waits for it now. */
+  | { readonly kind: "full" | "healed" | "slow"; readonly message: string };
 
 /** The most changes that may wait to be stored, and how much they may have in all. */
 const MAX_WAITING = 10_000;
@@ -82,8 +86,16 @@ const CHANGE_BYTES = 256;
 const PROBE_MS = 1000;
 /** How many reads of several messages the journal may be asked for at a time: who publishes waits for those. */
 const MAX_READS = 4;
+/** How many turns of the event loop may bring more to what is about to be stored. */
+const MAX_TURNS = 8;
 /** How long the journal may not know what has left a log, in milliseconds. */
 const DROP_MS = 200;
+
+/** How long the disk may take to sync, and commits on average, as long as this thread waits for it, in milliseconds. */
+const FAST_SYNC_MS = 2;
+const SLOW_COMMIT_MS = 5;
+/** How many commits that average is about. */
+const AVERAGED_COMMITS = 32;
 
 /** What the journal knows of a topic, as far as its changes are concerned. */
 interface KnownTopic {
@@ -94,6 +106,8 @@ interface KnownTopic {
   /** The tokens of what is to be appended later. */
   readonly scheduled: Set<string>;
 }
+
+type Opening = PromiseWithResolvers<JournalAnswer & { kind: "opened" }>;
 
 /** A change that waits, or is on its way. */
 interface Change {
@@ -121,7 +135,7 @@ export class SqliteStore implements Store {
   readonly readsBack = true;
   readonly #options: SqliteStoreOptions;
   readonly #directory: JournalDirectory;
-  readonly #worker: Worker;
+  #port: JournalPort;
   #content: JournalContent | undefined;
   /** The topics that the journal knows, by epoch, and by name. */
   readonly #topics = new Map<string, KnownTopic>();
@@ -149,11 +163,19 @@ export class SqliteStore implements Store {
   #idle: PromiseWithResolvers<void> | undefined;
   #ended = Promise.withResolvers<void>();
 
+  /** Settles when the journal is open. */
+  #opening: Opening | undefined;
+  /** How long commits take on average, in milliseconds. */
+  #commitMs = 0;
+  /** What is to be asked when the journal has moved to its worker; `undefined` if it isn't moving. */
+  #moving: (() => void)[] | undefined;
+
   private constructor(options: SqliteStoreOptions, directory: JournalDirectory) {
     this.#options = options;
     this.#directory = directory;
-    const url = options.workerUrl ?? new URL("./journal_worker.ts", import.meta.url);
-    this.#worker = new Worker(url, { type: "module", name: JOURNAL_WORKER });
+    const { thread = "measured" } = options;
+    const isHere = thread === "measured" ? directory.measureSync() < FAST_SYNC_MS : thread === "here";
+    this.#port = isHere ? new HerePort(this.#listener, options.openDatabase) : this.#worker();
   }
 
   /**
@@ -170,7 +192,7 @@ export class SqliteStore implements Store {
       await store.#start();
       return store;
     } catch (error) {
-      store.#worker.terminate();
+      store.#port.end();
       directory.close();
       throw error;
     }
@@ -181,28 +203,27 @@ export class SqliteStore implements Store {
     return this.#fatal ?? this.#refusal;
   }
 
-  #start(): Promise<void> {
+  readonly #listener: JournalListener = {
+    answered: (answer) => this.#answered(answer),
+    died: (message) => this.#died(new BusError("store_failed", `The journal has failed: ${message}`)),
+  };
+
+  #worker(): JournalPort {
+    return new WorkerPort(this.#options.workerUrl ?? new URL("./journal_worker.ts", import.meta.url), this.#listener);
+  }
+
+  async #start(): Promise<void> {
+    const { content, lost } = await this.#openJournal(this.#options.acceptLoss ?? false);
+    this.#content = content;
+    this.#nextTopic = content.nextTopic;
+    if (lost !== undefined) this.#options.onWarning?.({ kind: "loss", message: lost });
+  }
+
+  #openJournal(acceptLoss: boolean): Promise<JournalAnswer & { kind: "opened" }> {
     const { database: path, head: headPath } = this.#directory.paths;
-    const { acceptLoss = false } = this.#options;
-    const started = Promise.withResolvers<void>();
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      started.reject(new BusError("store_failed", `Cannot start the journal: ${event.message}`));
-    };
-    this.#worker.onmessage = ({ data }: MessageEvent<JournalAnswer>) => {
-      if (data.kind !== "opened") return started.reject(errorOf((data as { failure: JournalFailure }).failure));
-      this.#content = data.content;
-      this.#nextTopic = data.content.nextTopic;
-      if (data.lost !== undefined) this.#options.onWarning?.({ kind: "loss", message: data.lost });
-      this.#worker.onmessage = ({ data }: MessageEvent<JournalAnswer>) => this.#answered(data);
-      this.#worker.onerror = (event) => {
-        event.preventDefault();
-        this.#fail(new BusError("store_failed", `The journal has failed: ${event.message}`));
-      };
-      started.resolve();
-    };
-    this.#ask({ kind: "open", options: { path, headPath, acceptLoss, nowMs: this.#nowMs() } });
-    return started.promise;
+    const opening: Opening = this.#opening = Promise.withResolvers();
+    this.#port.ask({ kind: "open", options: { path, headPath, acceptLoss, nowMs: this.#nowMs() } }, []);
+    return opening.promise;
   }
 
   #nowMs(): number {
@@ -210,7 +231,8 @@ export class SqliteStore implements Store {
   }
 
   #ask(question: JournalQuestion, transfer: Transferable[] = []): void {
-    this.#worker.postMessage(question, transfer);
+    if (this.#moving === undefined) this.#port.ask(question, transfer);
+    else this.#moving.push(() => this.#port.ask(question, transfer));
   }
 
   /** See `Store.open`. Nobody else appends here, so nobody is ever told of that. */
@@ -324,7 +346,8 @@ export class SqliteStore implements Store {
     } finally {
       const next = this.#readsToCome.shift();
       if (next === undefined) this.#reading--;
-      else next();
+      // Not in this turn: a journal that is on this thread has answered at once, and others have their turn, too.
+      else setImmediate(next);
     }
   }
 
@@ -374,7 +397,7 @@ export class SqliteStore implements Store {
       this.#ask({ kind: "close" });
       await this.#ended.promise;
     }
-    this.#worker.terminate();
+    this.#port.end();
     this.#directory.close();
     const closed = new BusError("already_closed", "Cannot use the journal: it is closed");
     for (const { reject } of this.#questions.values()) reject(closed);
@@ -411,16 +434,25 @@ export class SqliteStore implements Store {
     });
   }
 
-  /** Sends what waits at the end of the turn, so that all publishes of it go together; unless something is on its way. */
+  /** Sends what waits soon, unless something is on its way: then it is sent when that is there. */
   #sendSoon(): void {
     if (this.#batch !== undefined || this.#isSendPlanned) return;
     this.#isSendPlanned = true;
-    setImmediate(() => this.#send());
+    this.#sendAfter(0, MAX_TURNS);
+  }
+
+  /** Sends what waits when a turn of the event loop has brought nothing more: a commit costs as much as many publishes. */
+  #sendAfter(count: number, turns: number): void {
+    setImmediate(() => {
+      const { length } = this.#waiting;
+      if (length > count && turns > 1) this.#sendAfter(length, turns - 1);
+      else this.#send();
+    });
   }
 
   #send(): void {
     this.#isSendPlanned = false;
-    if (this.#batch !== undefined || this.#waiting.length === 0) return;
+    if (this.#batch !== undefined || this.#moving !== undefined || this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     const to = new ByteWriter(this.#waitingBytes);
     this.#waiting = [];
@@ -527,6 +559,8 @@ export class SqliteStore implements Store {
 
   #answered(answer: JournalAnswer): void {
     switch (answer.kind) {
+      case "opened":
+        return this.#opened((opening) => opening.resolve(answer));
       case "applied":
         return this.#applied(answer.failure);
       case "probed":
@@ -538,10 +572,10 @@ export class SqliteStore implements Store {
         return;
       }
       case "failed":
-        return this.#fail(errorOf(answer.failure));
+        return this.#died(errorOf(answer.failure));
       case "closed":
-        if (answer.failure !== undefined) this.#fail(errorOf(answer.failure));
-        return this.#ended.resolve();
+        if (answer.failure !== undefined) return this.#fail(errorOf(answer.failure));
+        return this.#moving === undefined ? this.#ended.resolve() : void this.#open();
     }
   }
 
@@ -555,11 +589,50 @@ export class SqliteStore implements Store {
       this.#refuseUntilHealed(error);
       for (const { reject } of changes) reject(error);
     } else {
+      const tookMs = performance.now() - sentMs;
+      this.#commitMs += (tookMs - this.#commitMs) / AVERAGED_COMMITS;
+      if (this.#commitMs > SLOW_COMMIT_MS) this.#move();
       this.#send();
-      this.#options.onCommit?.({ seconds: (performance.now() - sentMs) / 1000, changes: changes.length });
+      this.#options.onCommit?.({ seconds: tookMs / 1000, changes: changes.length });
       for (let at = 0; at < changes.length; at++) changes[at]!.resolve(answers[at] as never);
     }
     if (this.#batch === undefined) this.#idle?.resolve();
+  }
+
+  /** Has a worker wait for the disk from now on, if nobody waits for an answer of the journal. */
+  #move(): void {
+    if (!this.#port.isHere || this.#questions.size > 0 || this.#closing !== undefined) return;
+    this.#moving = [];
+    const message = `Commits take ${this.#commitMs.toFixed(1)} ms on average: a worker waits for the disk from now on`;
+    this.#options.onWarning?.({ kind: "slow", message });
+    this.#port.ask({ kind: "close" }, []);
+  }
+
+  /** Goes on in a worker with what was closed here. */
+  async #open(): Promise<void> {
+    this.#port.end();
+    this.#port = this.#worker();
+    try {
+      await this.#openJournal(false);
+    } catch (error) {
+      return this.#fail(error as BusError);
+    }
+    const asked = this.#moving!;
+    this.#moving = undefined;
+    for (const ask of asked) ask();
+    this.#send();
+  }
+
+  /** What could not be opened was never there; of what was, nothing is certain any more. */
+  #died(error: BusError): void {
+    if (this.#opening === undefined) this.#fail(error);
+    else this.#opened((opening) => opening.reject(error));
+  }
+
+  #opened(settle: (opening: Opening) => void): void {
+    const opening = this.#opening!;
+    this.#opening = undefined;
+    settle(opening);
   }
 
   /** Refuses everything, what waits included, until there is room again. */

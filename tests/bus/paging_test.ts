@@ -1,6 +1,6 @@
 import type { Page } from "../../lib/bus/answers.ts";
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
-import type { Message } from "../../lib/message.ts";
+import type { Message, TopicInfo } from "../../lib/message.ts";
 import { assert, assertEquals, assertGreater, assertLess } from "../deps.ts";
 import { deliveriesOf, lineOf } from "./deliveries.ts";
 import { codeOf, codeOfRejection } from "./error_code.ts";
@@ -246,6 +246,43 @@ Deno.test("MessageBus.pull that waits fails, too", async () => {
   await bus.close();
 });
 
+Deno.test("Subscription that waits for what is loaded is not called for anything else", async () => {
+  for (const topics of ["t", "t,other"]) {
+    const { bus, clock, store, run } = await setUp();
+    let bells = 0;
+    const subscription = bus.subscribe(topics, { since: "earliest", onReady: () => bells++ });
+    clock.flush();
+    assertEquals([subscription.read(), bells], [undefined, 1]);
+    await publish(bus, "t", COUNT, COUNT + 1);
+    clock.flush();
+    assertEquals([bells, store.waiting.length], [1, 1]);
+    await run();
+    assertEquals([bells, subscription.take()?.id], [2, 0]);
+    await bus.close();
+  }
+});
+
+Deno.test("what is missing of a topic that is being deleted is not damaged", async () => {
+  class Removing extends ReadableStore {
+    readonly removal = Promise.withResolvers<void>();
+
+    override async remove(topic: TopicInfo): Promise<void> {
+      this.messages.remove(topic);
+      await this.removal.promise;
+    }
+  }
+  const store = new Removing({ prompt: true, promptReads: true });
+  const bus = new MessageBus({ clock: new TestClock(), store, ttlMs: 0, maxMemoryBytes: MAX_MEMORY_BYTES });
+  await publish(bus, "t", 0, COUNT);
+  const deleted = bus.delete("t");
+  const page = bus.browse("t");
+  await settled();
+  assertEquals([bus.totals().damaged, bus.topic("t")?.length], [0, COUNT]);
+  store.removal.resolve();
+  assertEquals([await deleted, await page, bus.totals().damaged], [true, undefined, 0]);
+  await bus.close();
+});
+
 Deno.test("Subscription has a read that failed tried again a second later, and is not stalled meanwhile", async () => {
   const { bus, clock, store, run } = await setUp();
   const ends: string[] = [];
@@ -357,6 +394,21 @@ Deno.test("a message that had all its attempts is read back to be a dead letter,
   assertEquals(messages.map((message) => message.text()), [payloadOf(0), payloadOf(1)]);
   const [, { dead, lost }] = bus.groups("t") as [unknown, { dead: number; lost: number }];
   assertEquals({ dead, lost }, { dead: 2, lost: 0 });
+  await bus.close();
+});
+
+Deno.test("a group that was idle for long is not forgotten before its dead letters are read back", async () => {
+  const { bus, clock, run } = await setUp({ maxAttempts: 1, groupIdleMs: 5000 });
+  const pulled = bus.pull("t", { group: "g", leaseMs: 1000 });
+  await run();
+  await pulled;
+  await publish(bus, "other", 0, COUNT);
+  clock.stall(6000);
+  clock.tick(20);
+  assertEquals([bus.groups("t").length, bus.totals().dead], [2, 0]);
+  await run();
+  clock.tick(40);
+  assertEquals([bus.groups("t").length, bus.totals().dead], [1, 1]);
   await bus.close();
 });
 

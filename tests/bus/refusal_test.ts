@@ -184,6 +184,30 @@ Deno.test("MessageBus.pull that the store refuses brings nothing back of a topic
   assertEquals(bus.groups(), []);
 });
 
+Deno.test("a message that has become a dead letter is not told as one that isn't done, though its nack was refused", async () => {
+  const { bus, store, through, refused } = await setUp(["a", "b"], { maxAttempts: 1 });
+  const { lease } = (await through(bus.pull("t", LEASE)))!;
+  const nacked = bus.nack(lease!);
+  assertEquals(await refused(nacked), "the disk is full");
+  const next = bus.pull("t", LEASE);
+  assertEquals(store.waiting, ["append 1 to t/-dead, g of t has 0 done", "advance t g to 2, 1 has 1"]);
+  await through(next);
+  assertEquals(bus.groups("t").find(({ group }) => group === "g")?.dead, 1);
+});
+
+Deno.test("a message that has left the log is not told as one that isn't done, though the pull that took it was refused", async () => {
+  const { bus, clock, store, through, refused } = await setUp(["x"]);
+  await through(bus.publish("t", "a", { ttlMs: 1000 }));
+  await through(bus.pull("t", LEASE));
+  const pull = bus.pull("t", { ...LEASE, leaseMs: 5000 });
+  clock.tick(1000);
+  bus.groups();
+  assertEquals(await refused(pull), "the disk is full");
+  const next = bus.pull("t", LEASE);
+  assertEquals(store.waiting, ["advance t g to 2, 1 done, 1 done"]);
+  await through(next);
+});
+
 Deno.test("MessageBus.get that a synchronous store refuses throws, and takes nothing", () => {
   const store = Object.assign(new MemoryStore(), {
     full: false,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { assert, assertEquals } from "../deps.ts";
+import { assert, assertEquals, assertGreater } from "../deps.ts";
 import { Lines } from "../processes.ts";
 import { countOfRuns } from "./arguments.ts";
 import {
@@ -109,27 +109,35 @@ Deno.test({
       publishes.push(...await publishMany(uri, { publishers: 1, topic: "t", bytes, done: (all) => all.length === 20 }));
       const leased = await lease(uri, "workers");
       assertEquals([leased.status, leased.id, leased.attempt], [200, 0, 1]);
-      const live = await subscribe(uri);
-      for (let round = 0; round < countOfRuns(2); round++) {
-        const ballast = `${disk.path}/ballast`;
-        await Deno.writeFile(ballast, new Uint8Array(2 * KIBIBYTE ** 2));
+      // Closed before the daemon ends, whatever happens.
+      await using live = await subscribe(uri);
+      // A small change may find room where a message did not: it is done then.
+      let acked = 507;
+      let pulled: Awaited<ReturnType<typeof lease>> = { status: 507 };
+      let refusals = 0;
+      const ballast = `${disk.path}/ballast`;
+      await Deno.writeFile(ballast, new Uint8Array(4 * KIBIBYTE ** 2));
+      for (const left of [2 * KIBIBYTE ** 2, 0]) {
         const full = await publishMany(uri, { publishers: 4, topic: "t", bytes, done: (all) => all.some(isRefused) });
         for (const each of full.filter(isRefused)) assertFull(each);
         publishes.push(...full);
+        if (acked === 507) acked = await ack(uri, leased.lease!);
+        if (pulled.status === 507) pulled = await lease(uri, "others");
+        refusals += [acked, pulled.status].filter((status) => status === 507).length;
         assertEquals(violations(await browse(uri, "t"), publishes), []);
-        assertEquals(await ack(uri, leased.lease!), 507);
-        assertEquals((await lease(uri, "others")).status, 507);
         assertEquals(await health(uri), 200);
-        await Deno.remove(ballast);
-        publishes.push(await untilThereIsRoom(() => publish(uri, "t", `room ${round}`)));
+        await Deno.truncate(ballast, left);
+        publishes.push(await untilThereIsRoom(() => publish(uri, "t", `room beside ${left}`)));
       }
+      assertGreater(refusals, 0);
       // The lease was neither done nor lost, and the pull that was refused has taken nothing.
-      assertEquals(await ack(uri, leased.lease!), 200);
-      const others = await lease(uri, "others");
-      assertEquals([others.status, others.id, others.attempt], [200, 0, 1]);
+      if (acked === 507) acked = await ack(uri, leased.lease!);
+      assertEquals(acked, 200);
+      if (pulled.status === 507) pulled = await lease(uri, "others");
+      assertEquals([pulled.status, pulled.id, pulled.attempt], [200, 0, 1]);
       const kept = publishes.filter((p) => !isRefused(p));
       for (let id = 20; id < kept.length; id++) assertEquals((await live.next()).id, id);
-      await live.close();
+      await live[Symbol.asyncDispose]();
       daemon.kill("SIGKILL");
       await daemon.code;
     }
@@ -138,7 +146,7 @@ Deno.test({
 });
 
 /** A subscription to what is published from now on. */
-async function subscribe(uri: string): Promise<{ next(): Promise<{ readonly id: number }>; close(): Promise<void> }> {
+async function subscribe(uri: string): Promise<{ next(): Promise<{ readonly id: number }> } & AsyncDisposable> {
   const response = await fetch(`${uri}/t?format=ndjson`);
   const lines = new Lines(response.body!);
   await lines.find("caught-up");
@@ -149,6 +157,6 @@ async function subscribe(uri: string): Promise<{ next(): Promise<{ readonly id: 
         if ("payload" in line) return line;
       }
     },
-    close: () => lines.close(),
+    [Symbol.asyncDispose]: () => lines.close(),
   };
 }

@@ -34,7 +34,7 @@ function isAcked(index: number): void {
 
 function open(): Promise<SqliteStore> {
   const workerUrl = new URL(`store_worker.ts?${settings}`, import.meta.url);
-  return SqliteStore.create({ directory: `${directory}/data`, workerUrl });
+  return SqliteStore.create({ directory: `${directory}/data`, thread: "worker", workerUrl });
 }
 
 async function askFor(store: SqliteStore, step: Step, index: number): Promise<void> {
@@ -47,7 +47,7 @@ let store = await open();
 store.open();
 let before: Promise<unknown> = Promise.resolve();
 for (let index = 0; index < steps.length;) {
-  const end = Math.min(index + 1 + random.below(6), steps.length);
+  const end = Math.min(index + 1 + random.below(4), steps.length);
   say(`called ${end}`);
   const turn: Promise<void>[] = [];
   const start = index;

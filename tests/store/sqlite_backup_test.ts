@@ -80,14 +80,19 @@ Deno.test("SqliteStore.backup refuses a file that is there, and goes on", async 
   assertEquals(await store.append(appendOf(foo, "b")), 1);
 });
 
-Deno.test("SqliteStore.close gives up a backup, of which nothing is left", async () => {
-  await using directory = new TestDirectory();
-  const { store } = await directory.open();
-  for (let n = 0; n < 30; n++) await store.append({ ...appendOf(foo), payloads: [new Uint8Array(2 ** 20)] });
-  const backup = directory.beside("backup.db");
-  const outcomes = [codeOfRejection(store.backup(backup)), codeOfRejection(store.backup(directory.beside("next.db")))];
-  await store.close();
-  assertEquals(await Promise.all(outcomes), ["already_closed", "already_closed"]);
-  assertEquals([...Deno.readDirSync(directory.beside("."))].map(({ name }) => name), ["data"]);
-  await directory.with((_, stored) => assertEquals(storedTopic(stored, "foo").next, 30));
-});
+for (const thread of ["here", "worker"] as const) {
+  Deno.test(`SqliteStore.close gives up a backup, of which nothing is left (${thread})`, async () => {
+    await using directory = new TestDirectory();
+    const { store } = await directory.open({ thread });
+    for (let n = 0; n < 30; n++) await store.append({ ...appendOf(foo), payloads: [new Uint8Array(2 ** 20)] });
+    const backup = directory.beside("backup.db");
+    const outcomes = [
+      codeOfRejection(store.backup(backup)),
+      codeOfRejection(store.backup(directory.beside("next.db"))),
+    ];
+    await store.close();
+    assertEquals(await Promise.all(outcomes), ["already_closed", "already_closed"]);
+    assertEquals([...Deno.readDirSync(directory.beside("."))].map(({ name }) => name), ["data"]);
+    await directory.with((_, stored) => assertEquals(storedTopic(stored, "foo").next, 30));
+  });
+}

@@ -1,6 +1,8 @@
+import { DatabaseSync } from "node:sqlite";
 import { BusError, type ErrorCode } from "../../lib/errors.ts";
 import { Journal } from "../../lib/store/journal.ts";
 import { decodeMessages } from "../../lib/store/read_back.ts";
+import { STATE, type StateRow } from "../../lib/store/rows.ts";
 import { checkJournal } from "../../lib/store/sqlite.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects } from "../deps.ts";
@@ -192,6 +194,46 @@ Deno.test("another program's database, and a newer journal, are refused and not 
     assertEquals(Deno.readFileSync(copy.file(DATABASE)), before);
     assertEquals(Deno.readFileSync(copy.file(LOG)), log);
   }
+});
+
+/** Changes the database of a journal behind its back; what it knows of itself is changed by `state`. */
+function tamper(directory: TestDirectory, sql: string, state: (state: StateRow) => StateRow = (state) => state): void {
+  const database = new DatabaseSync(directory.file(DATABASE));
+  database.exec(sql);
+  const { data } = database.prepare("SELECT data FROM state").get() as { data: Uint8Array };
+  database.prepare("UPDATE state SET data = ?").run(STATE.encode(1, state(STATE.decode(1, data))));
+  database.close();
+}
+
+Deno.test("a row that is missing is noticed, even if their number is right", async () => {
+  const oneLess = (state: StateRow) => ({ ...state, entries: state.entries - 1 });
+  const last = "DELETE FROM entry WHERE seq = (SELECT max(seq) FROM entry)";
+  const middle = "DELETE FROM entry WHERE seq = (SELECT max(seq) - 9 FROM entry)";
+  for (
+    const [sql, state] of [[last, undefined], [middle, undefined], [middle, oneLess], [
+      "DELETE FROM topic WHERE number = 2",
+      undefined,
+    ]] as const
+  ) {
+    await using original = await killed();
+    await original.with(() => {});
+    tamper(original, sql, state);
+    assertEquals([sql, outcomeOf(original)], [sql, "store_damaged"]);
+    assertGreater((await checkJournal(original.path)).problems.length, 0);
+  }
+});
+
+Deno.test("SqliteStore with acceptLoss: no group is beyond what is left of its topic", async () => {
+  await using directory = new TestDirectory();
+  await directory.with(async (store) => {
+    for (let n = 0; n < 6; n++) await store.append(appendOf(foo, `${n}`));
+    const unacked = [{ id: 1, attempt: 1 }, { id: 4, attempt: 1 }];
+    await store.note(foo, { group: "g", next: 6, unacked, done: [], counts: NO_COUNTS });
+  });
+  tamper(directory, "DELETE FROM entry WHERE seq > 4");
+  const { stored } = await directory.open({ acceptLoss: true });
+  const { next, groups: [group] } = storedTopic(stored, "foo");
+  assertEquals([next, group!.next, group!.unacked.map(({ id }) => id)], [4, 4, [1]]);
 });
 
 Deno.test("SqliteStore with acceptLoss goes on with what is left: other epochs, and no id that was given to something else", async () => {

@@ -1,5 +1,6 @@
 import type { BusError } from "../../lib/errors.ts";
 import type { SqliteStore, StoreWarning } from "../../lib/store/sqlite.ts";
+import { faultyDatabase } from "./faulty_database.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertStringIncludes } from "../deps.ts";
 import { appendOf, NO_COUNTS, NOW_MS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
@@ -13,6 +14,8 @@ class FaultyStore implements AsyncDisposable {
   readonly fatal: BusError[] = [];
   readonly warnings: string[] = [];
   readonly #control: string;
+  // What a store does later doesn't keep a process alive.
+  readonly #alive = setInterval(() => {}, 60_000);
   #bell = Promise.withResolvers<void>();
   store!: SqliteStore;
 
@@ -20,7 +23,7 @@ class FaultyStore implements AsyncDisposable {
     this.#control = this.directory.beside("fault");
   }
 
-  static async open(): Promise<FaultyStore> {
+  static async open(thread: "here" | "worker"): Promise<FaultyStore> {
     const faulty = new FaultyStore();
     const workerUrl = new URL("./faulty_worker.ts", import.meta.url);
     workerUrl.searchParams.set("control", faulty.#control);
@@ -29,7 +32,9 @@ class FaultyStore implements AsyncDisposable {
       faulty.#bell = Promise.withResolvers();
     };
     const { store } = await faulty.directory.open({
+      thread,
       workerUrl,
+      openDatabase: (path, options) => faultyDatabase(path, options, faulty.#control),
       onWarning: ({ kind }: StoreWarning) => {
         faulty.warnings.push(kind);
         ring();
@@ -54,94 +59,116 @@ class FaultyStore implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#alive);
     await this.directory[Symbol.asyncDispose]();
   }
 }
 
-Deno.test("SqliteStore on a full disk refuses with disk_full, takes no id, reads, and heals by itself", async () => {
-  await using faulty = await FaultyStore.open();
-  const { store } = faulty;
-  await store.append(appendOf(foo, "a"));
-  for (const fault of ["full", "13"]) {
-    faulty.warnings.length = 0;
-    assertEquals(store.refusal, undefined);
-    faulty.say(fault);
-    const refused = await Promise.all([
-      codeOfRejection(store.append(appendOf(foo, "lost ".repeat(5000)))),
-      codeOfRejection(store.append(appendOf(topicOf("new", foo.createdMs + 1), "lost".repeat(5000)))),
-      codeOfRejection(store.note(foo, NOTE)),
-      codeOfRejection(store.delay({ topic: foo, token: "t", dueMs: 1, payload: new Uint8Array(9) })),
-      codeOfRejection(store.remove(foo, 0)),
-    ]);
-    assertEquals(refused, Array(5).fill("disk_full"));
-    assertEquals(store.refusal?.code, "disk_full");
-    assertEquals(await codeOfRejection(store.append(appendOf(foo, "lost"))), "disk_full");
-    assertEquals((await textsOf(store, foo))[0], "0 a");
-    faulty.say("");
-    await faulty.told("healed");
-  }
-  assertEquals(await Promise.all([store.append(appendOf(foo, "b")), store.append(appendOf(foo, "c"))]), [1, 2]);
-  await store.delay({ topic: foo, token: "t", dueMs: 1, payload: new Uint8Array(9) });
-  await store.close();
-  assertEquals(faulty.fatal, []);
-  await faulty.directory.with(async (store, stored) => {
-    assertEquals(stored.topics.length, 1);
-    const { info, groups, delayed } = storedTopic(stored, "foo");
-    assertEquals([groups.length, delayed.length], [0, 1]);
-    assertEquals(await textsOf(store, info), ["0 a", "1 b", "2 c"]);
-  });
-});
-
-Deno.test("SqliteStore on a full disk: what has left a log is told again when there is room", async () => {
-  await using faulty = await FaultyStore.open();
-  const { store } = faulty;
-  await store.append(appendOf(foo, "a", "b", "c"));
-  faulty.say("13");
-  store.drop(foo, { before: 1, ids: [2], lostMs: 0, limit: undefined });
-  await faulty.told("full");
-  faulty.say("");
-  await faulty.told("healed");
-  await store.close();
-  await faulty.directory.with((_, stored) => assertEquals([...storedTopic(stored, "foo").index.ids], [1]));
-});
-
-for (const [what, fault] of [["an fsync fails", "1034"], ["a write fails", "778"], ["it is damaged", "11"]] as const) {
-  Deno.test(`SqliteStore, when ${what}, takes nothing more, and says so once`, async () => {
-    await using faulty = await FaultyStore.open();
+for (const [thread, where] of [["here", "on this thread"], ["worker", "in a worker"]] as const) {
+  Deno.test(`SqliteStore on a full disk refuses with disk_full, takes no id, reads, and heals by itself, ${where}`, async () => {
+    await using faulty = await FaultyStore.open(thread);
     const { store } = faulty;
     await store.append(appendOf(foo, "a"));
-    faulty.say(fault);
-    const reading = codeOfRejection(
-      store.read(foo, { first: 0, last: 9 }).then(() => store.append(appendOf(foo, "x"))),
-    );
-    const failed = [store.append(appendOf(foo, "b")), store.note(foo, NOTE)];
-    assertEquals(await Promise.all(failed.map(codeOfRejection)), ["store_failed", "store_failed"]);
-    assertEquals(await reading, "store_failed");
-    // Whatever the disk says now: what it has lost is not known.
-    faulty.say("");
-    const later = [
-      store.append(appendOf(foo, "c")),
-      store.note(foo, NOTE),
-      store.forget(foo, ""),
-      store.delay({ topic: foo, token: "t", dueMs: 1, payload: new Uint8Array() }),
-      store.cancel(foo, "t"),
-      store.remove(foo, 0),
-      store.read(foo, { first: 0, last: 9 }),
-      store.backup(faulty.directory.beside("backup")),
-    ];
-    store.drop(foo, { before: 1, ids: [], lostMs: 0, limit: undefined });
-    assertEquals(await Promise.all(later.map(codeOfRejection)), Array(8).fill("store_failed"));
-    assertEquals(store.refusal?.code, "store_failed");
+    for (const fault of ["full", "13"]) {
+      faulty.warnings.length = 0;
+      assertEquals(store.refusal, undefined);
+      faulty.say(fault);
+      const refused = await Promise.all([
+        codeOfRejection(store.append(appendOf(foo, "lost ".repeat(5000)))),
+        codeOfRejection(store.append(appendOf(topicOf("new", foo.createdMs + 1), "lost".repeat(5000)))),
+        codeOfRejection(store.note(foo, NOTE)),
+        codeOfRejection(store.delay({ topic: foo, token: "t", dueMs: 1, payload: new Uint8Array(9) })),
+        codeOfRejection(store.remove(foo, 0)),
+      ]);
+      assertEquals(refused, Array(5).fill("disk_full"));
+      assertEquals(store.refusal?.code, "disk_full");
+      assertEquals(await codeOfRejection(store.append(appendOf(foo, "lost"))), "disk_full");
+      assertEquals((await textsOf(store, foo))[0], "0 a");
+      faulty.say("");
+      await faulty.told("healed");
+    }
+    assertEquals(await Promise.all([store.append(appendOf(foo, "b")), store.append(appendOf(foo, "c"))]), [1, 2]);
+    await store.delay({ topic: foo, token: "t", dueMs: 1, payload: new Uint8Array(9) });
     await store.close();
-    assertEquals(faulty.fatal.map(({ code }) => code), ["store_failed"]);
+    assertEquals(faulty.fatal, []);
     await faulty.directory.with(async (store, stored) => {
-      assertEquals(await textsOf(store, storedTopic(stored, "foo").info), ["0 a"]);
+      assertEquals(stored.topics.length, 1);
+      const { info, groups, delayed } = storedTopic(stored, "foo");
+      assertEquals([groups.length, delayed.length], [0, 1]);
+      assertEquals(await textsOf(store, info), ["0 a", "1 b", "2 c"]);
     });
+  });
+
+  Deno.test(`SqliteStore on a full disk: what has left a log is told again when there is room, ${where}`, async () => {
+    await using faulty = await FaultyStore.open(thread);
+    const { store } = faulty;
+    await store.append(appendOf(foo, "a", "b", "c"));
+    faulty.say("13");
+    store.drop(foo, { before: 1, ids: [2], lostMs: 0, limit: undefined });
+    await faulty.told("full");
+    faulty.say("");
+    await faulty.told("healed");
+    await store.close();
+    await faulty.directory.with((_, stored) => assertEquals([...storedTopic(stored, "foo").index.ids], [1]));
+  });
+
+  for (
+    const [what, fault] of [["an fsync fails", "1034"], ["a write fails", "778"], ["it is damaged", "11"]] as const
+  ) {
+    Deno.test(`SqliteStore, when ${what}, takes nothing more, and says so once, ${where}`, async () => {
+      await using faulty = await FaultyStore.open(thread);
+      const { store } = faulty;
+      await store.append(appendOf(foo, "a"));
+      faulty.say(fault);
+      const reading = codeOfRejection(
+        store.read(foo, { first: 0, last: 9 }).then(() => store.append(appendOf(foo, "x"))),
+      );
+      const failed = [store.append(appendOf(foo, "b")), store.note(foo, NOTE)];
+      assertEquals(await Promise.all(failed.map(codeOfRejection)), ["store_failed", "store_failed"]);
+      assertEquals(await reading, "store_failed");
+      // Whatever the disk says now: what it has lost is not known.
+      faulty.say("");
+      const later = [
+        store.append(appendOf(foo, "c")),
+        store.note(foo, NOTE),
+        store.forget(foo, ""),
+        store.delay({ topic: foo, token: "t", dueMs: 1, payload: new Uint8Array() }),
+        store.cancel(foo, "t"),
+        store.remove(foo, 0),
+        store.read(foo, { first: 0, last: 9 }),
+        store.backup(faulty.directory.beside("backup")),
+      ];
+      store.drop(foo, { before: 1, ids: [], lostMs: 0, limit: undefined });
+      assertEquals(await Promise.all(later.map(codeOfRejection)), Array(8).fill("store_failed"));
+      assertEquals(store.refusal?.code, "store_failed");
+      await store.close();
+      assertEquals(faulty.fatal.map(({ code }) => code), ["store_failed"]);
+      // On this thread the database stays open until the process ends: to close it would be to write.
+      if (thread === "here") return;
+      await faulty.directory.with(async (store, stored) => {
+        assertEquals(await textsOf(store, storedTopic(stored, "foo").info), ["0 a"]);
+      });
+    });
+  }
+
+  Deno.test(`SqliteStore takes nothing more when its file was deleted, ${where}`, async () => {
+    await using faulty = await FaultyStore.open(thread);
+    const { store } = faulty;
+    await store.append(appendOf(foo, "a"));
+    Deno.removeSync(faulty.directory.file("journal.db"));
+    let last = "";
+    // It is looked for when the log is moved to its place.
+    for (let n = 0; n < 1000 && last === ""; n++) {
+      await store.append(appendOf(foo, "x".repeat(100_000))).catch((error) => last = error.code);
+    }
+    assertEquals(last, "store_failed");
+    assertStringIncludes(store.refusal!.message, "was deleted");
+    assertEquals(faulty.fatal.length, 1);
   });
 }
 
 Deno.test("SqliteStore, when its worker dies, takes nothing more, and says so once", async () => {
-  await using faulty = await FaultyStore.open();
+  await using faulty = await FaultyStore.open("worker");
   const { store } = faulty;
   await store.append(appendOf(foo, "a"));
   faulty.say("crash");
@@ -153,19 +180,25 @@ Deno.test("SqliteStore, when its worker dies, takes nothing more, and says so on
   assertEquals(faulty.fatal.length, 1);
 });
 
-Deno.test("SqliteStore takes nothing more when its file was deleted", async () => {
-  await using faulty = await FaultyStore.open();
-  const { store } = faulty;
-  await store.append(appendOf(foo, "a"));
-  Deno.removeSync(faulty.directory.file("journal.db"));
-  let last = "";
-  // It is looked for when the log is moved to its place.
-  for (let n = 0; n < 1000 && last === ""; n++) {
-    await store.append(appendOf(foo, "x".repeat(100_000))).catch((error) => last = error.code);
-  }
-  assertEquals(last, "store_failed");
-  assertStringIncludes(store.refusal!.message, "was deleted");
-  assertEquals(faulty.fatal.length, 1);
+Deno.test("SqliteStore moves to a worker when the disk gets slow, goes on there, and says so once", async () => {
+  await using faulty = await FaultyStore.open("here");
+  const { store, directory } = faulty;
+  const ids = [await store.append(appendOf(foo, "a"))];
+  faulty.say("slow");
+  const later: Promise<number>[] = [];
+  const first = store.append(appendOf(foo, "b"));
+  for (let i = 0; i < 10; i++) later.push(first.then(() => store.append(appendOf(foo, "c"))));
+  const read = first.then(() => store.read(foo, { first: 0, last: 1 }));
+  ids.push(await first, ...await Promise.all(later));
+  assertEquals(ids, Array.from({ length: 12 }, (_, id) => id));
+  assertEquals((await read).map(({ id }) => id), [0, 1]);
+  faulty.say("");
+  assertEquals(await store.append(appendOf(foo, "d")), 12);
+  assertEquals([faulty.warnings, faulty.fatal], [["slow"], []]);
+  await store.close();
+  await directory.with(async (store, stored) => {
+    assertEquals((await textsOf(store, storedTopic(stored, "foo").info)).length, 13);
+  });
 });
 
 Deno.test("SqliteStore refuses with overloaded what would wait beyond its limits, and takes it again later", async () => {

@@ -128,12 +128,13 @@ Deno.test("SqliteStore: a group that was forgotten begins anew, without what it 
     const again = { group: "w", next: 1, unacked: [], done: [], counts: NO_COUNTS };
     // In one batch, and in several.
     await Promise.all([store.note(foo, change), store.forget(foo, "w"), store.note(foo, again)]);
-    await store.note(foo, change);
-    await store.forget(foo, "w");
-    await store.note(foo, again);
+    await store.note(foo, { ...change, group: "v" });
+    await store.forget(foo, "v");
+    await store.note(foo, { ...again, group: "v" });
   });
   await directory.with((_, stored) => {
-    assertEquals(storedTopic(stored, "foo").groups, [{ name: "w", next: 1, unacked: [], counts: NO_COUNTS }]);
+    const group = { next: 1, unacked: [], counts: NO_COUNTS };
+    assertEquals(storedTopic(stored, "foo").groups, [{ name: "w", ...group }, { name: "v", ...group }]);
   });
 });
 

@@ -9,22 +9,23 @@ import { appendOf, NOW_MS, TestDirectory, textsOf, topicOf } from "./journals.ts
 const directories = new WeakMap<Store, string>();
 const roots: string[] = [];
 
-async function openIn(directory: string): Promise<SqliteStore> {
-  const store = await SqliteStore.create({ directory, now: () => NOW_MS });
+async function openIn(directory: string, thread: "here" | "worker"): Promise<SqliteStore> {
+  const store = await SqliteStore.create({ directory, thread, now: () => NOW_MS });
   directories.set(store, directory);
   return store;
 }
 
-function make(): Promise<SqliteStore> {
-  const root = Deno.makeTempDirSync({ prefix: "msgbus-journal-" });
-  roots.push(root);
-  return openIn(`${root}/data`);
+for (const thread of ["here", "worker"] as const) {
+  const make = () => {
+    const root = Deno.makeTempDirSync({ prefix: "msgbus-journal-" });
+    roots.push(root);
+    return openIn(`${root}/data`, thread);
+  };
+  testStore(`SqliteStore, its journal ${thread === "here" ? "on this thread" : "in a worker"}`, make, async (store) => {
+    await store.close();
+    return await openIn(directories.get(store)!, thread);
+  });
 }
-
-testStore("SqliteStore", make, async (store) => {
-  await store.close();
-  return await openIn(directories.get(store)!);
-});
 
 Deno.test.afterAll(() => {
   for (const root of roots) Deno.removeSync(root, { recursive: true });
@@ -41,20 +42,22 @@ Deno.test("SqliteStore promises that what it has answered is on the disk, and re
   });
 });
 
-Deno.test("SqliteStore stores what comes before it has done all reads that were asked for", async () => {
-  await using directory = new TestDirectory();
-  const { store } = await directory.open();
-  const topic = topicOf("foo");
-  for (let n = 0; n < 8; n++) await store.append(appendOf(topic, "a".repeat(60_000), "b"));
-  let answered = 0;
-  const reads = Array.from({ length: 200 }, () => textsOf(store, topic).finally(() => answered++));
-  await store.append(appendOf(topic, "c"));
-  assertLess(answered, reads.length);
-  for (const texts of await Promise.all(reads)) assert(texts.length >= 16);
-  // Those whose turn has not come when it ends are answered, too.
-  const late = Array.from({ length: 20 }, () => store.read(topic, { first: 0, last: 1 }));
-  const outcomes = Promise.allSettled(late);
-  await store.close();
-  assertEquals((await outcomes).length, late.length);
-  assertEquals(await codeOfRejection(store.read(topic, { first: 0, last: 1 })), "already_closed");
-});
+for (const thread of ["here", "worker"] as const) {
+  Deno.test(`SqliteStore stores what comes before it has done all reads that were asked for (${thread})`, async () => {
+    await using directory = new TestDirectory();
+    const { store } = await directory.open({ thread });
+    const topic = topicOf("foo");
+    for (let n = 0; n < 8; n++) await store.append(appendOf(topic, "a".repeat(60_000), "b"));
+    let answered = 0;
+    const reads = Array.from({ length: 200 }, () => textsOf(store, topic).finally(() => answered++));
+    await store.append(appendOf(topic, "c"));
+    assertLess(answered, reads.length);
+    for (const texts of await Promise.all(reads)) assert(texts.length >= 16);
+    // Those whose turn has not come when it ends are answered, too.
+    const late = Array.from({ length: 20 }, () => store.read(topic, { first: 0, last: 1 }));
+    const outcomes = Promise.allSettled(late);
+    await store.close();
+    assertEquals((await outcomes).length, late.length);
+    assertEquals(await codeOfRejection(store.read(topic, { first: 0, last: 1 })), "already_closed");
+  });
+}
