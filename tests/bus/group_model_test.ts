@@ -1,4 +1,4 @@
-import { limitsOf } from "../../lib/bus/limits.ts";
+import { type Limits, limitsOf } from "../../lib/bus/limits.ts";
 import type { Store } from "../../lib/bus/store.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { fc } from "../deps.ts";
@@ -22,11 +22,11 @@ function argument(name: string): number | undefined {
   return given === undefined || given === "" ? undefined : Number(given);
 }
 
-async function check(makeStore: () => Store, maxMemoryBytes?: number): Promise<void> {
+async function check(makeStore: () => Store, more: Partial<Limits> = {}): Promise<void> {
   const commands = fc.commands(steps, { maxCommands: 100, size: "max" });
   await fc.assert(
     fc.asyncProperty(limits, commands, async (given, steps) => {
-      const limits = limitsOf({ ...given, maxMemoryBytes });
+      const limits = limitsOf({ ...given, ...more });
       const subject = new Subject(limits, makeStore());
       const model = new GroupModel(limits, subject.clock.now());
       await fc.asyncModelRun(() => ({ model, real: subject }), steps);
@@ -41,5 +41,6 @@ Deno.test("MessageBus does with groups what the model does, and keeps its promis
 });
 
 Deno.test("MessageBus does with groups what the model does with topics larger than memory, too", async () => {
-  await check(() => new ReadableMemoryStore(), 3000);
+  // A dead letter that is read back holds its key, and room among the leased, until then, which the model doesn't know.
+  await check(() => new ReadableMemoryStore(), { maxMemoryBytes: 3000, maxAttempts: 0 });
 });
