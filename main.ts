@@ -16,6 +16,7 @@ import { EXIT, Lifecycle } from "./lib/daemon/lifecycle.ts";
 import { listenerLog } from "./lib/daemon/listener_log.ts";
 import { createLog } from "./lib/log.ts";
 import { messageLog } from "./lib/daemon/message_log.ts";
+import { clockLog } from "./lib/daemon/clock_log.ts";
 import { postponedLog } from "./lib/daemon/postponed_log.ts";
 import { stallLog } from "./lib/daemon/stall_log.ts";
 import { watchEventLoop } from "./lib/metrics/event_loop.ts";
@@ -35,7 +36,7 @@ async function serve(options: Options): Promise<number> {
   const lifecycle = new Lifecycle(log);
   const metrics = new Metrics();
   watchEventLoop(systemClock, (seconds) => metrics.lagged(seconds));
-  const observers = [metrics, stallLog(log, systemClock), postponedLog(log, systemClock)];
+  const observers = [metrics, stallLog(log, systemClock), postponedLog(log, systemClock), clockLog(log)];
   const observer = combineObservers(...observers, ...watched ? [messageLog(log)] : []);
   // This module is the journal's worker, too: a program is one file when it is bundled or compiled.
   const journal = await openJournal(options, { log, metrics, workerUrl: import.meta.url });

@@ -28,7 +28,9 @@ export class Server implements AsyncDisposable {
 
   /** Starts msgbusd in the same way, keeping what is published in a directory. */
   static durable(directory: string, ...flags: string[]): Promise<Server> {
-    const permissions = [`--allow-read=${directory}`, `--allow-write=${directory}`];
+    // The journal is kept by a worker, whose modules are read as any file is.
+    const modules = new URL("..", import.meta.url).pathname;
+    const permissions = [`--allow-read=${directory},${modules}`, `--allow-write=${directory}`];
     return Server.#msgbusd(permissions, [`--data=${directory}`, ...flags]);
   }
 

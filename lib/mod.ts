@@ -65,6 +65,7 @@ export type {
   StoreListener,
   UnackedMessage,
 } from "./bus/store.ts";
+export { TopicSuperseded } from "./bus/store.ts";
 export type { EndReason, SubscribeOptions, Subscription } from "./bus/subscription.ts";
 export { Client, type ClientOptions } from "./client/client.ts";
 export type { ClientClock } from "./client/backoff.ts";

@@ -13,6 +13,8 @@ import type { Topic } from "./topic.ts";
 export interface Entry {
   /** The message. */
   readonly message: DelayedMessage;
+  /** When it is due, as the bus's clock says the time. */
+  readonly dueMs: number;
   /** What it is counted for. */
   readonly bytes: number;
   /** Its place in the order of acceptance. */
@@ -56,7 +58,7 @@ export class Agenda {
 
   /** Lets a message wait for its time, for the first time or again. */
   put(entry: Entry, again = false): void {
-    const { dueMs } = entry.message;
+    const { dueMs } = entry;
     let moment = this.#byDue.get(dueMs);
     if (moment === undefined) {
       this.#byDue.set(dueMs, moment = { entries: new Set(), isInOrder: true, place: undefined });
@@ -68,7 +70,7 @@ export class Agenda {
 
   /** Takes a message that waits. */
   take(entry: Entry): void {
-    const { dueMs } = entry.message;
+    const { dueMs } = entry;
     const moment = this.#byDue.get(dueMs)!;
     moment.entries.delete(entry);
     if (moment.entries.size > 0) return;

@@ -104,9 +104,8 @@ export class MessageBus implements AsyncDisposable {
     limitsOf(given);
     const others = new Others();
     const stored = await store.open(others);
-    return new MessageBus(
-      { ...options, store, [BEGINNING]: { stored, others } } as Opened,
-    );
+    const opened: Opened = { ...options, store, [BEGINNING]: { stored, others } };
+    return new MessageBus(opened);
   }
 
   /**
@@ -399,6 +398,7 @@ export class MessageBus implements AsyncDisposable {
     this.#parts.delayed.stop();
     // What is to be moved at the end of this turn would find the store closed.
     this.#parts.deadLetters.flushAll();
+    this.#parts.keeper.tellAll();
     this.#parts.untold.tell();
     await this.#parts.store.close();
   }

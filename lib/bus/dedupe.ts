@@ -5,7 +5,7 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, wallOf } from "./clock.ts";
 import { Heap, type HeapEntry } from "./heap.ts";
 import { MAX_DEDUPE_KEYS } from "./limits.ts";
 import type { Appointment, Schedule } from "./schedule.ts";
@@ -35,6 +35,8 @@ export interface Asked {
 interface Known {
   readonly topic: Topic;
   readonly idempotency: Idempotency;
+  /** How long it is remembered, as the bus's clock says the time. */
+  readonly untilMs: number;
   /** What it was answered; `undefined` as long as that isn't known. */
   answer: object | undefined;
   /** Settles when that is known, or when there is none because it failed. */
@@ -119,7 +121,7 @@ export class Dedupe {
     let known = this.#find(topic, asked.key);
     if (known === undefined) {
       const idempotency = this.#idempotencyOf(asked);
-      known = { topic, idempotency, answer: act(idempotency), settled: undefined, place: undefined };
+      known = this.#known(topic, idempotency, act(idempotency));
       this.#enter(known);
       this.#remember(known);
     } else this.#assertSame(known, asked);
@@ -129,11 +131,11 @@ export class Dedupe {
   /** Takes note of a publish that somebody else was answered, or that was answered before the bus was opened. */
   learn(topic: Topic, idempotency: Idempotency, answer: object): void {
     const { key, untilMs } = idempotency;
-    if (!this.isOn || untilMs <= this.#parts.clock.now()) return;
+    if (!this.isOn || untilMs <= wallOf(this.#parts.clock)) return;
     const other = this.#find(topic, key);
     // What was answered first counts. One that is on its way has been overtaken: it fails, or is the very same.
     if (other !== undefined && other.settled === undefined) return;
-    const known: Known = { topic, idempotency, answer, settled: undefined, place: undefined };
+    const known = this.#known(topic, idempotency, answer);
     this.#enter(known);
     this.#remember(known);
   }
@@ -153,7 +155,7 @@ export class Dedupe {
   ): Promise<T> {
     const idempotency = this.#idempotencyOf(asked);
     const answer = act(topic, idempotency);
-    const first: Known = { topic, idempotency, answer: undefined, settled: undefined, place: undefined };
+    const first = this.#known(topic, idempotency);
     this.#enter(first);
     // What was done at once is known at once: it may be asked for again in this very turn.
     if (answer instanceof Promise) {
@@ -168,7 +170,12 @@ export class Dedupe {
   }
 
   #idempotencyOf({ key, fingerprint }: Asked): Idempotency {
-    return { key, fingerprint, untilMs: this.#parts.clock.now() + this.#parts.windowMs };
+    return { key, fingerprint, untilMs: wallOf(this.#parts.clock) + this.#parts.windowMs };
+  }
+
+  #known(topic: Topic, idempotency: Idempotency, answer?: object): Known {
+    const untilMs = idempotency.untilMs - this.#parts.clock.skewMs;
+    return { topic, idempotency, untilMs, answer, settled: undefined, place: undefined };
   }
 
   /** Counts a repeat. */
@@ -186,7 +193,7 @@ export class Dedupe {
   #find(topic: Topic, key: string): Known | undefined {
     const known = this.#byTopic.get(topic)?.get(key);
     if (known === undefined || known.settled !== undefined) return known;
-    if (this.#parts.clock.now() < known.idempotency.untilMs) return known;
+    if (this.#parts.clock.now() < known.untilMs) return known;
     this.#leave(known);
     return undefined;
   }
@@ -200,7 +207,7 @@ export class Dedupe {
 
   /** Keeps what is known until it is forgotten, in favour of newer ones if there are too many. */
   #remember(known: Known): void {
-    const { topic, idempotency: { key, untilMs } } = known;
+    const { topic, idempotency: { key }, untilMs } = known;
     // It may have been deleted while the store was asked, and somebody else may have used the key.
     if (topic.deleted || this.#byTopic.get(topic)?.get(key) !== known) return;
     known.place = this.#answered.add(known, untilMs);

@@ -8,7 +8,7 @@ import { BusError } from "../errors.ts";
 import { MAX_ID } from "../message.ts";
 import { Agenda, type Entry } from "./agenda.ts";
 import type { ScheduledMessage, ScheduleOptions, ScheduleReceipt } from "./answers.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, wallOf } from "./clock.ts";
 import type { Dedupe } from "./dedupe.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { assertPayload, bytesOf, type Wanted, wantedOf } from "./intake.ts";
@@ -117,14 +117,14 @@ export class Delayed {
     const { clock, store, dedupe, topics } = this.#parts;
     const { due, ttlMs, attributes, idempotencyKey: key } = wanted;
     // Before a topic is made of it.
-    dueOf(due, clock.now());
+    dueOf(due, wallOf(clock));
     const payload = bytesOf(given);
     const admit = () => {
       assertOpen();
       return topics.admit(name);
     };
     const keep = (topic: Topic, idempotency?: Idempotency): ScheduleReceipt | Promise<ScheduleReceipt> => {
-      const dueMs = dueOf(due, clock.now());
+      const dueMs = dueOf(due, wallOf(clock));
       const token = this.#tokens.next();
       const kept = this.#keep(topic, { topic: topic.info, token, dueMs, payload, ttlMs, attributes, idempotency });
       const receipt = { topic: topic.info.name, token, dueMs, durability: store.durability };
@@ -145,7 +145,7 @@ export class Delayed {
       const { payload, ttlMs = topic.info.ttlMs, attributes } = message;
       const bytes = retainedBytes(topic.info, { id: MAX_ID - 1, payload, ttlMs, attributes });
       retention.hold(topic, bytes);
-      this.#accept(this.#agendaOf(topic), { message, bytes, order: this.#accepted++, work: undefined });
+      this.#accept(this.#agendaOf(topic), this.#entryOf(message, bytes));
     }
   }
 
@@ -183,7 +183,7 @@ export class Delayed {
       topics.forgetIfUnused(topic);
       throw error;
     }
-    const entry: Entry = { message, bytes, order: this.#accepted++, work: undefined };
+    const entry = this.#entryOf(message, bytes);
     const agenda = this.#agendaOf(topic);
     agenda.accepting++;
     retention.hold(topic, bytes);
@@ -200,8 +200,12 @@ export class Delayed {
     };
     const accepted = () => {
       agenda.accepting--;
-      // What was deleted meanwhile was deleted with everything.
-      if (topic.deleted) return;
+      if (topic.deleted) {
+        // What was deleted meanwhile was deleted with everything.
+        const revived = topics.revive(topic);
+        if (revived !== undefined) this.restore(revived, [message]);
+        return;
+      }
       topic.usedMs = clock.now();
       retention.fit(topic, topic.usedMs);
       this.#accept(agenda, entry);
@@ -216,6 +220,11 @@ export class Delayed {
     }
     if (answer === undefined) accepted();
     else return answer.then(accepted, refused);
+  }
+
+  #entryOf(message: DelayedMessage, bytes: number): Entry {
+    const dueMs = message.dueMs - this.#parts.clock.skewMs;
+    return { message, dueMs, bytes, order: this.#accepted++, work: undefined };
   }
 
   #accept(agenda: Agenda, entry: Entry): void {

@@ -6,6 +6,7 @@
 
 import { Heap, type HeapEntry } from "./heap.ts";
 import type { Log } from "./log.ts";
+import type { Timeline } from "./timeline.ts";
 
 /** When a message was created and how long it is kept, in milliseconds; `0` is for ever. */
 export interface Lifetime {
@@ -14,10 +15,17 @@ export interface Lifetime {
   readonly ttlMs: number;
 }
 
-/** Which message expires, and when, in milliseconds since the Unix epoch. */
+/** Which message expires, and when, in milliseconds since the Unix epoch as the bus's clock says the time. */
 export interface Expiry {
   readonly id: number;
   readonly expiresMs: number;
+}
+
+/** How a message is kept that isn't kept as long as its topic says. */
+interface Unusual {
+  readonly ttlMs: number;
+  /** Its place among those that expire; none if it never does. */
+  readonly place: HeapEntry<number> | undefined;
 }
 
 /**
@@ -27,10 +35,11 @@ export interface Expiry {
 export class Expiries {
   readonly #log: Log;
   readonly #usualTtlMs: number;
+  readonly #timeline: Timeline;
   /** No retained message before this one lives as long as its topic says. */
   #usualFrom = 0;
-  /** The places among those that are sorted of the retained messages that don't, by id; none if they never expire. */
-  readonly #unusual = new Map<number, HeapEntry<number> | undefined>();
+  /** The retained messages that don't, by id. */
+  readonly #unusual = new Map<number, Unusual>();
   /** Those of them that expire, by when they do. */
   #others: Heap<number> | undefined;
   /** The first of all to expire, as long as there are unusual ones. */
@@ -39,9 +48,10 @@ export class Expiries {
   #isStale = true;
 
   /** Begins with an empty log, in a topic whose messages live `ttlMs`; `0` is for ever. */
-  constructor(log: Log, ttlMs: number) {
+  constructor(log: Log, ttlMs: number, timeline: Timeline) {
     this.#log = log;
     this.#usualTtlMs = ttlMs;
+    this.#timeline = timeline;
   }
 
   /** The message that expires first; `undefined` if none does. */
@@ -61,33 +71,38 @@ export class Expiries {
   get expiresMs(): number {
     if (this.#unusual.size > 0) return this.first?.expiresMs ?? Infinity;
     const { oldestMs } = this.#log;
-    return oldestMs === undefined || this.#usualTtlMs === 0 ? Infinity : oldestMs + this.#usualTtlMs;
+    return oldestMs === undefined || this.#usualTtlMs === 0
+      ? Infinity
+      : this.#timeline.passedAt(oldestMs) + this.#usualTtlMs;
   }
 
   /** How long a retained message is kept, in milliseconds; `0` is for ever. */
   ttlOf(id: number): number {
-    if (!this.#unusual.has(id)) return this.#usualTtlMs;
-    const place = this.#unusual.get(id);
-    return place === undefined ? 0 : place.key - this.#log.createdAt(id)!;
+    return this.#unusual.get(id)?.ttlMs ?? this.#usualTtlMs;
   }
 
   /** A message was appended to the log. */
   add(message: Lifetime): void {
     if (message.ttlMs !== this.#usualTtlMs) return this.#addUnusual(message);
     if (this.#unusual.size === 0) return;
-    if (this.#first === undefined || this.#first.expiresMs > message.createdMs + message.ttlMs) this.#isStale = true;
+    if (this.#first === undefined || this.#first.expiresMs > this.#expiryOf(message)) this.#isStale = true;
   }
 
-  #addUnusual({ id, createdMs, ttlMs }: Lifetime): void {
+  #addUnusual(message: Lifetime): void {
+    const { id, ttlMs } = message;
     this.#isStale = true;
-    const place = ttlMs === 0 ? undefined : (this.#others ??= new Heap()).add(id, createdMs + ttlMs, id);
-    this.#unusual.set(id, place);
+    const place = ttlMs === 0 ? undefined : (this.#others ??= new Heap()).add(id, this.#expiryOf(message), id);
+    this.#unusual.set(id, { ttlMs, place });
+  }
+
+  #expiryOf({ createdMs, ttlMs }: Omit<Lifetime, "id">): number {
+    return this.#timeline.passedAt(createdMs) + ttlMs;
   }
 
   /** A message was dropped from the log. */
   remove(id: number): void {
     if (this.#unusual.size === 0) return;
-    const place = this.#unusual.get(id);
+    const place = this.#unusual.get(id)?.place;
     if (place !== undefined) this.#others!.remove(place);
     this.#unusual.delete(id);
     if (id === this.#first?.id) this.#isStale = true;
@@ -108,6 +123,7 @@ export class Expiries {
     // Never back: what was passed over is not looked at again.
     this.#usualFrom = id;
     const createdMs = this.#log.createdAt(id);
-    return createdMs === undefined ? undefined : { id, expiresMs: createdMs + this.#usualTtlMs };
+    if (createdMs === undefined) return undefined;
+    return { id, expiresMs: this.#expiryOf({ createdMs, ttlMs: this.#usualTtlMs }) };
   }
 }

@@ -34,6 +34,8 @@ export class Group {
   usedMs: number;
   /** How long the lease given last was to last, in milliseconds; 0 if there was none. */
   leaseMs = 0;
+  /** Whether anything was leased from it, as far as is known. */
+  hasLeased = false;
   /** Messages acknowledged, or taken for good. */
   acked = 0;
   /** Messages that became dead letters. */
@@ -64,7 +66,7 @@ export class Group {
     this.#next = this.#floor = next;
     this.usedMs = usedMs;
     this.maxAttempts = maxAttempts;
-    this.untold = new UntoldChange(this, { isNew });
+    this.untold = new UntoldChange(this, host, { isNew });
   }
 
   /** The id of the next message that is new to it; what that points at may have been dropped. */
@@ -123,6 +125,8 @@ export class Group {
     this.acked = counts.acked;
     this.dead = counts.dead;
     this.lost = counts.lost;
+    const skewMs = this.#host.skewMs();
+    this.hasLeased = unacked.length > 0;
     for (const { id, key, attempt, reason = LEASE_EXPIRED, notBeforeMs = -Infinity } of unacked) {
       const item = new Item(this, { id, key });
       if (!this.topic.log.has(id)) {
@@ -137,7 +141,7 @@ export class Group {
       if (!isBlocked) this.#keys.hold(item);
       if (this.#isSpent(item)) this.#bury(item);
       else if (isBlocked) this.#keys.block(item);
-      else if (notBeforeMs > nowMs) this.#wait(item, "waiting", notBeforeMs);
+      else if (notBeforeMs - skewMs > nowMs) this.#wait(item, "waiting", notBeforeMs - skewMs);
       else this.#makeReady(item);
     }
   }
@@ -279,6 +283,8 @@ export class Group {
     item.lost = true;
     this.#release(item);
     if (hasEnded) this.#remove(item);
+    // It stays until its lease ends; to the store, which doesn't know of leases, that is nothing.
+    else this.untold.finish(item);
   }
 
   /** Is done with a message that has become a dead letter. Does nothing if it is done with it already. */
@@ -359,6 +365,7 @@ export class Group {
   #lease(item: Item, message: Message, { nowMs, leaseMs, holder }: Lease): Message {
     item.attempt++;
     item.leaseMs = this.leaseMs = leaseMs;
+    this.hasLeased = true;
     item.reason = LEASE_EXPIRED;
     item.token = this.#host.issue(item);
     item.holder = holder;

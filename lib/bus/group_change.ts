@@ -5,6 +5,7 @@
  */
 
 import type { Group } from "./group.ts";
+import type { GroupHost } from "./group_host.ts";
 import { type Item, LEASE_EXPIRED } from "./item.ts";
 import type { GroupChange, GroupCounts, UnackedMessage } from "./store.ts";
 
@@ -13,6 +14,7 @@ const NOTHING: readonly never[] = [];
 /** Gathers what the store is to be told of a group next. */
 export class UntoldChange {
   readonly #group: Group;
+  readonly #host: Pick<GroupHost, "skewMs">;
   /** Whether there is anything. */
   #moved: boolean;
   /** The cursor as the store was told of it; what was passed over since it doesn't know of. */
@@ -23,8 +25,9 @@ export class UntoldChange {
   readonly #dying = new Set<number>();
 
   /** Begins with a group of which the store knows, or which is new. */
-  constructor(group: Group, { isNew }: { readonly isNew: boolean }) {
+  constructor(group: Group, host: Pick<GroupHost, "skewMs">, { isNew }: { readonly isNew: boolean }) {
     this.#group = group;
+    this.#host = host;
     this.#toldNext = group.next;
     this.#moved = isNew;
   }
@@ -37,7 +40,7 @@ export class UntoldChange {
   /** It is not done with a message, which is what its item says now. */
   keep({ id, key, attempt, state, place, reason }: Item): void {
     this.#moved = true;
-    const notBeforeMs = state === "waiting" ? place!.key : undefined;
+    const notBeforeMs = state === "waiting" ? place!.key + this.#host.skewMs() : undefined;
     (this.#unacked ??= []).push({
       id,
       attempt,
@@ -95,7 +98,7 @@ export class UntoldChange {
     for (const { id } of unacked) {
       const item = this.#group.items.get(id);
       // Of one that is about to be done nothing must be told after that.
-      if (item === undefined || this.#dying.has(id)) continue;
+      if (item === undefined || item.lost || this.#dying.has(id)) continue;
       this.#toldNext = Math.min(this.#toldNext, id);
       this.keep(item);
     }

@@ -24,6 +24,8 @@ export interface GroupHost {
   wake(group: Group): void;
   /** A lease or a delay ends, maybe before all others. */
   watch(group: Group): void;
+  /** How far the machine's clock, by which the store knows times, is ahead of that of the bus, in milliseconds. */
+  skewMs(): number;
 }
 
 /** How a group begins. */

@@ -54,8 +54,10 @@ export class GroupKeeper {
   /** Tells the store of what has changed in a group; settles when it has learnt of that. */
   tell(group: Group): void | Promise<void> {
     const { topic, untold } = group;
-    // The store may be removing the topic with everything. If it refuses that, it learns of this change with the next.
-    if (topic.removal !== undefined || topic.deleted) return undefined;
+    if (topic.deleted) return undefined;
+    // The store may be removing the topic with everything. Until it has, what is answered would be lost with the process:
+    // the topic would be there again, without this change. If it refuses the removal, it learns of the change then.
+    if (topic.removal !== undefined) return topic.removal.then(() => this.tell(group));
     const change = untold.take();
     if (change === undefined) return undefined;
     // Without what it has refused it would take a leased message for one that the group is done with.
@@ -72,6 +74,19 @@ export class GroupKeeper {
     return answer?.catch(refused);
   }
 
+  /** Tells the store everything that it wasn't told: what is not answered to anybody it may learn late. */
+  tellAll(): void {
+    for (const { groups } of this.#parts.topics.all()) {
+      for (const group of groups.values()) {
+        try {
+          this.tell(group)?.catch(() => {});
+        } catch {
+          // What it refuses it would have lost as well in a crash.
+        }
+      }
+    }
+  }
+
   /** Gives back to a group what it has handed out and nobody gets. */
   putBack(group: Group, messages: readonly Message[]): void {
     if (group.topic.deleted || group.topic.groups.get(group.name) !== group) return;
@@ -86,7 +101,7 @@ export class GroupKeeper {
     const found = topic === undefined ? [...topics.all()] : [topics.find(topic)];
     return found.flatMap((each) => [...each?.groups.values() ?? []]).filter((group) => {
       this.settle(group, nowMs);
-      return topic !== undefined || group.name !== QUEUE || group.leaseMs > 0 || group.items.size > 0;
+      return topic !== undefined || group.name !== QUEUE || group.hasLeased;
     }).map((group) => groups.statsOf(group, nowMs));
   }
 

@@ -19,6 +19,7 @@ import type { Appointment, Schedule } from "./schedule.ts";
 import { assertSince, startOf } from "./start.ts";
 import type { GoneTopics } from "./gone_topics.ts";
 import type { StoredGroup } from "./store.ts";
+import type { Timeline } from "./timeline.ts";
 import type { Topic } from "./topic.ts";
 
 /** What {@linkcode Groups} work with. */
@@ -26,6 +27,7 @@ export interface GroupsParts {
   readonly limits: Limits;
   readonly clock: Clock;
   readonly schedule: Schedule;
+  readonly timeline: Timeline;
   /** What groups ask of the bus. */
   readonly host: GroupHost;
   /** How many pulls wait for a message of a group. */
@@ -155,8 +157,9 @@ export class Groups {
     this.#end(group);
     topic.groups.delete(group.name);
     this.#parts.onMoved(topic);
-    // The store is about to forget it with its topic.
     if (topic.removal === undefined) return this.#parts.forget(group);
+    // The store is about to forget it with its topic; it may still refuse.
+    return topic.removal.then(() => topic.deleted ? undefined : this.#parts.forget(group));
   }
 
   /** Comes back to a group when its next lease or delay ends. */
@@ -193,7 +196,9 @@ export class Groups {
       waiting,
       blocked,
       attempts,
-      oldestUnackedMs: unackedMs === undefined ? undefined : Math.max(nowMs - unackedMs, 0),
+      oldestUnackedMs: unackedMs === undefined
+        ? undefined
+        : Math.max(nowMs - this.#parts.timeline.passedAt(unackedMs), 0),
       acked: group.acked,
       dead: group.dead,
       lost: group.lost + group.gone,

@@ -18,6 +18,7 @@ import type { Observer } from "./observer.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Append, DelayedMessage, Idempotency, Store } from "./store.ts";
+import type { Timeline } from "./timeline.ts";
 import type { Topic } from "./topic.ts";
 import { refusalOf, type TopicTable, unlessSuperseded, whenSettled } from "./topic_table.ts";
 
@@ -33,8 +34,7 @@ export interface IntakeParts {
   readonly dedupe: Dedupe;
   /** Whether a pull of the topic of this name waits. */
   readonly isAwaited: (name: string) => boolean;
-  /** No message was created after this, in milliseconds since the Unix epoch. */
-  readonly newestMs: number;
+  readonly timeline: Timeline;
   /** Told of what somebody else has appended. */
   readonly onForeign: (topic: Topic, append: Append) => void;
   /** Publishes what is due in a topic: it comes before what is accepted from now on. */
@@ -53,21 +53,24 @@ export interface ReservedAppend {
   readonly settles: Append["settles"];
 }
 
+/** A time at which something was accepted. */
+interface PendingTime {
+  /** In milliseconds since the Unix epoch. */
+  readonly createdMs: number;
+  /** How many appends of then the store hasn't answered for. */
+  count: number;
+}
+
 /** Checks, has the store append, and applies, in this order; nothing is visible before the store has answered. */
 export class Intake {
   readonly #parts: IntakeParts;
-  /** No message to come will have been created before this. */
-  #acceptedMs: number;
-  /** What the store has been asked to append and hasn't answered for, in the order in which it was accepted. */
-  readonly #pending = new Set<Append>();
-  /** What others have appended behind something that the store has taken, but the bus was not answered yet. */
-  readonly #early = new Map<Topic, Append[]>();
+  /** When what the store has been asked to append and hasn't answered for was accepted, in that order. */
+  readonly #pending: PendingTime[] = [];
   #published = 0;
 
   /** Makes one that has published nothing. */
   constructor(parts: IntakeParts) {
     this.#parts = parts;
-    this.#acceptedMs = Math.max(parts.clock.now(), parts.newestMs);
   }
 
   /** How many messages were published. */
@@ -77,10 +80,8 @@ export class Intake {
 
   /** A time before which everything accepted is visible, and nothing to come will have been created. */
   settledMs(): number {
-    // The clock may be set back before the next message is accepted.
-    this.#acceptedMs = Math.max(this.#parts.clock.now(), this.#acceptedMs);
-    const [oldest] = this.#pending;
-    return oldest?.createdMs ?? this.#acceptedMs;
+    const { clock, timeline } = this.#parts;
+    return this.#pending[0]?.createdMs ?? timeline.stamp(clock.now());
   }
 
   /** See `MessageBus.put`. The store must be synchronous. */
@@ -112,13 +113,16 @@ export class Intake {
       new Message(topic.info, { id: answer.id, payload, createdMs: askedMs, ttlMs, attributes });
   }
 
-  /** See `MessageBus.publish`; `assertOpen` throws if it may not be used any more. */
-  async publish(
+  /**
+   * See `MessageBus.publish`; `assertOpen` throws if it may not be used any more. Throws what it refuses at once. Neither
+   * async nor awaited if there is nothing to wait for: that shows in the number of publishes a second.
+   */
+  publish(
     name: string,
     payloads: readonly (string | Uint8Array)[],
     wanted: Wanted,
     assertOpen: () => void,
-  ): Promise<Receipt> {
+  ): Receipt | Promise<Receipt> {
     payloads.forEach(assertPayload);
     if (payloads.length === 0) {
       throw new BusError("bad_request", `Cannot publish to ${quote(name)}: no message was given`);
@@ -132,9 +136,8 @@ export class Intake {
       const bytes = payloads.map(bytesOf);
       const asked = { key: wanted.idempotencyKey, fingerprint: fingerprintOf(PUBLISH, bytes) };
       const act = (topic: Topic, idempotency: Idempotency) => this.#publishNow(topic, bytes, wanted, idempotency);
-      return await unlessSuperseded(this.#parts.dedupe.once(asked, admit, act), again);
+      return unlessSuperseded(this.#parts.dedupe.once(asked, admit, act), again);
     }
-    // Not awaited if there is nothing to wait for: that shows in the number of publishes a second.
     return unlessSuperseded(whenSettled(admit, (topic) => this.#publishNow(topic, payloads, wanted)), again);
   }
 
@@ -152,7 +155,7 @@ export class Intake {
       this.#apply(topic, append, answer);
       return this.#receiptOf(topic, answer, payloads.length);
     }
-    return this.#applyLater(topic, append, answer).then((id) => this.#receiptOf(topic, id, payloads.length));
+    return this.#applyLater(topic, append, answer);
   }
 
   #receiptOf(topic: Topic, id: number, count: number): Receipt {
@@ -210,9 +213,7 @@ export class Intake {
   ): Append {
     const nowMs = this.#parts.clock.now();
     this.#parts.retention.expire(topic, nowMs);
-    // A clock that is set back must not make a message older than one before it, whatever the topic: the cursors of
-    // subscriptions to several topics are times.
-    const createdMs = Math.max(nowMs, this.#acceptedMs);
+    const createdMs = this.#parts.timeline.stamp(nowMs);
     const { info, nextId: expectedId } = topic;
     const exact = ifMatch !== undefined;
     const append: Append = { topic: info, expectedId, payloads, createdMs, ttlMs, attributes, exact, idempotency };
@@ -223,7 +224,6 @@ export class Intake {
       this.#parts.topics.forgetIfUnused(topic);
       throw error;
     }
-    this.#acceptedMs = createdMs;
     return append;
   }
 
@@ -238,37 +238,49 @@ export class Intake {
   }
 
   /** Applies when the store has answered, in the same step in which the messages stop being on their way. */
-  async #applyLater(
+  #applyLater(
     topic: Topic,
     append: Append,
     answer: Promise<number>,
     onRefused?: (error: unknown) => void,
-  ): Promise<number> {
+  ): Promise<Receipt> {
     const release = this.#parts.retention.reserve(topic, append);
-    this.#pending.add(append);
+    const time = this.#pendingAt(append.createdMs);
     const end = () => {
       release();
-      this.#pending.delete(append);
+      this.#settle(time);
     };
-    let firstId: number;
-    try {
-      firstId = await answer;
-    } catch (error) {
+    // Not async: every promise more shows in the number of publishes a second.
+    return answer.then((firstId) => {
+      end();
+      this.#apply(topic, append, firstId);
+      return this.#receiptOf(topic, firstId, append.payloads.length);
+    }, (error) => {
       const refusal = refusalOf(topic, error);
       end();
       onRefused?.(error);
       this.#parts.topics.forgetIfUnused(topic);
       throw refusal;
-    }
-    end();
-    this.#apply(topic, append, firstId);
-    if (this.#early.size > 0) this.#catchUp(topic);
-    return firstId;
+    });
+  }
+
+  /** Counts an append that is accepted now: to keep a set of them takes more than everything else here. */
+  #pendingAt(createdMs: number): PendingTime {
+    let time = this.#pending.at(-1);
+    if (time?.createdMs !== createdMs) this.#pending.push(time = { createdMs, count: 0 });
+    time.count++;
+    return time;
+  }
+
+  #settle(time: PendingTime): void {
+    time.count--;
+    while (this.#pending[0]?.count === 0) this.#pending.shift();
   }
 
   /** Makes visible what the store has taken. Returns the last message. */
-  #apply(topic: Topic, append: Append, firstId: number): Message | undefined {
-    if (topic.deleted) return undefined;
+  #apply(asked: Topic, append: Append, firstId: number): Message | undefined {
+    const topic = this.#parts.topics.revive(asked);
+    if (topic === undefined) return undefined;
     const { info, log } = topic;
     const { schedule, retention, fanout, observer, isAwaited } = this.#parts;
     if (firstId !== log.next) {
@@ -285,7 +297,8 @@ export class Intake {
       this.#published++;
       observer.published?.(message, fanout.countOf(topic));
     }
-    if (message!.expiresMs < topic.appointment!.key) schedule.move(topic.appointment!, message!.expiresMs);
+    const { expiresMs } = topic;
+    if (expiresMs < topic.appointment!.key) schedule.move(topic.appointment!, expiresMs);
     if (fanout.hasAudience(topic) || isAwaited(info.name)) {
       fanout.ringLater(topic, firstId, createdMs);
     }
@@ -298,32 +311,12 @@ export class Intake {
    * @throws {BusError} `internal` if something before it is missing.
    */
   accept(append: Append): void {
-    const topic = this.#parts.topics.adopt(append.topic);
-    const isEarly = append.expectedId > topic.log.next && topic.pendingMessages > 0;
-    if (!isEarly) return this.#accept(topic, append);
-    const early = this.#early.get(topic);
-    if (early === undefined) this.#early.set(topic, [append]);
-    else early.push(append);
-  }
-
-  #accept(topic: Topic, append: Append): void {
-    const { retention, clock, onForeign } = this.#parts;
-    this.#acceptedMs = Math.max(this.#acceptedMs, append.createdMs);
+    const { topics, retention, clock, timeline, onForeign } = this.#parts;
+    const topic = topics.adopt(append.topic);
+    timeline.advance(append.createdMs);
     retention.expire(topic, clock.now());
     if (append.payloads.length > 0) this.#apply(topic, append, append.expectedId);
     onForeign(topic, append);
-  }
-
-  /** Applies what others have appended directly behind what was applied. */
-  #catchUp(topic: Topic): void {
-    const early = this.#early.get(topic) ?? [];
-    while (early[0]?.expectedId === topic.log.next) this.#accept(topic, early.shift()!);
-    if (early.length === 0) this.#early.delete(topic);
-  }
-
-  /** Forgets what is on its way to a topic. */
-  forget(topic: Topic): void {
-    this.#early.delete(topic);
   }
 }
 

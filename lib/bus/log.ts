@@ -57,7 +57,7 @@ export class Log {
   }
 
   /** Begins, empty until now, with what a store has kept; nothing of it is in memory. */
-  restore({ index: { ids, createdMs, bytes }, next, lostMs }: RestoredLog, nowMs: number): void {
+  restore({ index: { ids, createdMs, bytes }, next, lostMs }: RestoredLog, newestMs: number): void {
     for (let from = 0, to = 0; from < ids.length; from = to) {
       let sum = bytes[to++]!;
       while (to < ids.length && to - from < SEGMENT_LENGTH && sum + bytes[to]! <= this.#maxSegmentBytes) {
@@ -74,7 +74,7 @@ export class Log {
     for (let at = 1; at < ids.length; at++) {
       if (ids[at] !== ids[at - 1]! + 1) this.#noteHole(ids[at]!, createdMs[at]!);
     }
-    if (ids.length > 0 && ids.at(-1) !== next - 1) this.#noteHole(next, nowMs);
+    if (ids.length > 0 && ids.at(-1) !== next - 1) this.#noteHole(next, newestMs);
   }
 
   #noteHole(before: number, newestMs: number): void {

@@ -30,6 +30,8 @@ export interface Observer {
   subscribed?(subscription: Subscription): void;
   /** A subscription ended. */
   unsubscribed?(subscription: Subscription, reason: EndReason): void;
+  /** The machine's clock was set, by so many milliseconds. Nothing is due earlier or later for that. */
+  clockSet?(ms: number): void;
   /** A message left its log before anybody deleted it. */
   dropped?(topic: TopicInfo, id: number, reason: DropReason): void;
 }
@@ -68,6 +70,10 @@ class CombinedObserver implements Required<Observer> {
 
   delivered(topic: string, messages: number): void {
     for (const observer of this.#observers) observer.delivered?.(topic, messages);
+  }
+
+  clockSet(ms: number): void {
+    for (const observer of this.#observers) observer.clockSet?.(ms);
   }
 
   gap(gap: Gap): void {

@@ -27,6 +27,7 @@ import { newestMsOf, restore } from "./restore.ts";
 import type { Store, Stored } from "./store.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./topic.ts";
+import { Timeline } from "./timeline.ts";
 import { TopicTable } from "./topic_table.ts";
 import { UntoldDrops } from "./untold_drops.ts";
 
@@ -71,6 +72,8 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
   const { limits, store, observer, clock } = setup;
   const startedMs = Math.min(stored.startedMs, clock.now());
   const goneFromMs = Math.min(stored.goneFromMs, clock.now());
+  const timeline = new Timeline(clock, (ms) => observer.clockSet?.(ms));
+  timeline.advance(newestMsOf(stored));
   const schedule = new Schedule(clock);
   const settle = (group: Group, nowMs: number) => keeper.settle(group, nowMs);
   const note = (group: Group) => keeper.note(group);
@@ -84,7 +87,7 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     maxBytes: limits.maxMemoryBytes,
     onDamaged: (topic, id) => retention.damage(topic, id, clock.now()),
   });
-  const retention: Retention = new Retention({ limits, observer, pager, untold, onEmptied });
+  const retention: Retention = new Retention({ limits, observer, pager, untold, timeline, onEmptied });
   const fanout = new Fanout(clock, ({ info: { name } }) => {
     // These first: they take nothing.
     browsing.serve(name);
@@ -94,6 +97,7 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     limits,
     clock,
     schedule,
+    timeline,
     host: {
       maxLeased: limits.maxLeased,
       issue: (item) => leases.issue(item),
@@ -101,6 +105,7 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
       bury: (item) => deadLetters.bury(item),
       wake: (group) => queues.wake(group),
       watch: (group) => groups.watch(group),
+      skewMs: () => clock.skewMs,
     },
     waitersOf: (topic, group) => queues.waitersOf(topic, group),
     settle,
@@ -115,13 +120,13 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     fanout,
     groups,
     store,
+    timeline,
     pages: pager.pages,
     hasDelayed: (topic) => delayed.has(topic),
     hasKeys: (topic) => dedupe.has(topic),
     onForgotten: (topic) => {
       delayed.forget(topic);
       dedupe.forget(topic);
-      intake.forget(topic);
     },
     onDeleted: (topic) => subscriptions.forget(topic),
     goneBefore: { startedMs, gone: stored.gone, goneFromMs },
@@ -162,7 +167,7 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     fanout,
     dedupe,
     isAwaited,
-    newestMs: newestMsOf(stored),
+    timeline,
     onForeign: (topic, append) => others.follow(topic, append),
     publishDue: (topic) => delayed.publishDue(topic),
   });

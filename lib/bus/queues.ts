@@ -275,19 +275,18 @@ export class Queues {
   }
 
   /** Tells the store at once, so that it learns of pulls in their order. What it refuses goes back. */
-  #note(group: Group, { messages, gap }: Batch): void | Promise<void> {
-    const refused = (error: unknown): never => {
-      if (gap !== undefined) group.missed.untell(gap);
-      this.#parts.putBack(group, messages);
-      throw error;
-    };
-    let noted: void | Promise<void>;
+  #note(group: Group, batch: Batch): void | Promise<void> {
     try {
-      noted = this.#parts.note(group);
+      return this.#parts.note(group)?.catch((error) => this.#refused(group, batch, error));
     } catch (error) {
-      return refused(error);
+      this.#refused(group, batch, error);
     }
-    return noted?.catch(refused);
+  }
+
+  #refused(group: Group, { messages, gap }: Batch, error: unknown): never {
+    if (gap !== undefined) group.missed.untell(gap);
+    this.#parts.putBack(group, messages);
+    throw error;
   }
 }
 

@@ -12,6 +12,7 @@ import { type Limits, retainedBytes } from "./limits.ts";
 import type { DropReason, Observer } from "./observer.ts";
 import type { Pager } from "./pager.ts";
 import type { Append } from "./store.ts";
+import type { Timeline } from "./timeline.ts";
 import type { RestoredTopic, Topic } from "./topic.ts";
 import type { UntoldDrops } from "./untold_drops.ts";
 
@@ -25,6 +26,8 @@ export interface RetentionOptions {
   readonly pager: Pager;
   /** What tells the store of what has left a log. */
   readonly untold: UntoldDrops;
+  /** When messages were created. */
+  readonly timeline: Timeline;
   /** Told of a topic that lost its last message to another one's. */
   readonly onEmptied: (topic: Topic, nowMs: number) => void;
 }
@@ -47,6 +50,7 @@ export class Retention {
   readonly #observer: Observer;
   readonly #pager: Pager;
   readonly #untold: UntoldDrops;
+  readonly #timeline: Timeline;
   readonly #onEmptied: RetentionOptions["onEmptied"];
   /** Topics by how many bytes could be dropped from them, negated: the first has most. */
   readonly #ranking = new Heap<Topic>();
@@ -60,11 +64,12 @@ export class Retention {
   #damaged = 0;
 
   /** Makes the retention of a bus without topics. */
-  constructor({ limits, observer, pager, untold, onEmptied }: RetentionOptions) {
+  constructor({ limits, observer, pager, untold, timeline, onEmptied }: RetentionOptions) {
     this.#limits = limits;
     this.#observer = observer;
     this.#pager = pager;
     this.#untold = untold;
+    this.#timeline = timeline;
     this.#onEmptied = onEmptied;
   }
 
@@ -87,8 +92,8 @@ export class Retention {
   }
 
   /** Counts what a store has kept of a topic that was empty until now. Nothing of it is in memory. */
-  restore(topic: Topic, stored: RestoredTopic, nowMs: number): void {
-    topic.restore(stored, nowMs);
+  restore(topic: Topic, stored: RestoredTopic): void {
+    topic.restore(stored, this.#timeline.newestMs);
     this.#bytes += topic.bytes;
     this.#messages += topic.log.length;
     this.#rank(topic);
@@ -195,7 +200,7 @@ export class Retention {
   /** Appends a message to its topic's log, after making room. Never refuses: that was decided before. */
   retain(topic: Topic, message: Message): void {
     const bytes = retainedBytes(topic.info, message);
-    this.#makeRoom(topic, bytes, message.createdMs);
+    this.#makeRoom(topic, bytes, this.#timeline.passedAt(message.createdMs));
     topic.append(message, bytes);
     this.#bytes += bytes;
     this.#messages++;

@@ -196,7 +196,8 @@ export interface StoreListener {
   /**
    * Somebody else has appended, maybe to a topic that the bus doesn't know; `expectedId` is the first id. What the bus has
    * asked for and was told to have failed, because the answer was lost, may come this way, too. Told in the order of the
-   * ids of a topic, the answers to the bus's own appends counted. Without payloads: somebody else has made the topic, by a
+   * ids of a topic, the answers to the bus's own appends counted, and not in the same turn of the event loop as one of those
+   * before it: who waits for a promise hears of it a little later. Without payloads: somebody else has made the topic, by a
    * message that is to be appended later.
    */
   appended(append: Append): void;
@@ -222,7 +223,9 @@ export class TopicSuperseded extends BusError {
  * or drops something of another topic is a call for that, too.
  *
  * Groups are the exception: they change at once, so that nobody else gets the same message meanwhile, and whoever asked
- * is answered when the store has. If that rejects, whoever asked is told so, and what a pull has taken goes back.
+ * is answered when the store has. If that rejects, whoever asked is told so, and what a pull has taken goes back. What
+ * else the group has told the store before it was answered builds on that, and must be rejected, too; the bus tells it all
+ * again with the next change, as it is then.
  */
 export interface Store {
   /** What {@linkcode Store.append} promises once it has answered. */

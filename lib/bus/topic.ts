@@ -17,8 +17,19 @@ import type { DropReason } from "./observer.ts";
 import type { Appointment } from "./schedule.ts";
 import type { Dropped, StoredTopic } from "./store.ts";
 import { TextChunks } from "./text_chunks.ts";
+import type { Timeline } from "./timeline.ts";
 
 const encoder = new TextEncoder();
+
+/** What a topic begins with. */
+export interface TopicInit {
+  /** When that is, which may be before the time that its info gives, so that its epoch is new. */
+  readonly nowMs: number;
+  /** When its messages were created. */
+  readonly timeline: Timeline;
+  /** What its log shares its memory with, if the store reads back. */
+  readonly pages?: LogPages | undefined;
+}
 
 /** The state of one topic. The bus changes it, in one go, never with an `await` in the middle. */
 export class Topic {
@@ -66,13 +77,13 @@ export class Topic {
   #limitLost: Dropped["limit"];
   readonly #damage = new Damage();
 
-  /** Makes an empty topic at `nowMs`, which may be before the time that its info gives, so that its epoch is new. */
-  constructor(info: TopicInfo, nowMs: number, pages?: LogPages) {
+  /** Makes an empty topic. */
+  constructor(info: TopicInfo, { nowMs, timeline, pages }: TopicInit) {
     this.info = info;
     this.log = new Log(pages);
     this.isReserved = isReserved(info.name);
     this.usedMs = nowMs;
-    this.#expiries = new Expiries(this.log, info.ttlMs);
+    this.#expiries = new Expiries(this.log, info.ttlMs, timeline);
   }
 
   /** Bytes retained. */
@@ -140,15 +151,15 @@ export class Topic {
     return this.#expiries.first;
   }
 
-  /** When that is, in milliseconds since the Unix epoch; `Infinity` if none does. */
+  /** When that is, as the bus's clock says the time; `Infinity` if none does. */
   get expiresMs(): number {
     return this.#expiries.expiresMs;
   }
 
-  /** Begins, empty until now, with what a store has kept. */
-  restore(stored: RestoredTopic, nowMs: number): void {
+  /** Begins, empty until now, with what a store has kept; no message of any topic was created after `newestMs`. */
+  restore(stored: RestoredTopic, newestMs: number): void {
     const { index: { ids, createdMs, bytes, ttlMs }, limit } = stored;
-    this.log.restore(stored, nowMs);
+    this.log.restore(stored, newestMs);
     this.#limitLost = limit;
     for (const each of bytes) this.#bytes += each;
     if (ttlMs.size === 0) return;

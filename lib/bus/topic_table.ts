@@ -16,6 +16,7 @@ import type { LogPages } from "./log.ts";
 import type { Retention } from "./retention.ts";
 import type { Schedule } from "./schedule.ts";
 import { type Store, type StoredTopic, TopicSuperseded } from "./store.ts";
+import type { Timeline } from "./timeline.ts";
 import { Topic } from "./topic.ts";
 
 /** What a {@linkcode TopicTable} works with. */
@@ -27,6 +28,7 @@ export interface TopicTableParts {
   readonly fanout: Fanout;
   readonly groups: Groups;
   readonly store: Store;
+  readonly timeline: Timeline;
   /** What the logs of topics share their memory with, if the store reads back. */
   readonly pages: LogPages | undefined;
   /** Whether something is to be published in a topic later. */
@@ -118,7 +120,7 @@ export class TopicTable {
   }
 
   #make(name: string, ttlMs: number): Topic {
-    const { limits: { maxTopics }, clock, groups, pages } = this.#parts;
+    const { limits: { maxTopics }, clock, groups, timeline, pages } = this.#parts;
     if (this.#topics.size >= maxTopics) {
       throw new BusError(
         "too_many_topics",
@@ -126,8 +128,8 @@ export class TopicTable {
       );
     }
     const nowMs = clock.now();
-    const createdMs = Math.max(nowMs, this.#lastCreatedMs + 1);
-    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, nowMs, pages);
+    const createdMs = Math.max(timeline.stamp(nowMs), this.#lastCreatedMs + 1);
+    const topic = new Topic({ name, ttlMs, createdMs, epoch: epochOf(createdMs) }, { nowMs, timeline, pages });
     this.#enter(topic);
     groups.open(topic);
     return topic;
@@ -135,11 +137,10 @@ export class TopicTable {
 
   /** Takes over a topic that the store has kept, and its groups. The limits don't refuse it. */
   restore(stored: StoredTopic): Topic {
-    const { clock, groups, schedule, retention, pages } = this.#parts;
-    const nowMs = clock.now();
-    const topic = new Topic(stored.info, nowMs, pages);
+    const { clock, groups, schedule, retention, timeline, pages } = this.#parts;
+    const topic = new Topic(stored.info, { nowMs: clock.now(), timeline, pages });
     this.#enter(topic);
-    retention.restore(topic, stored, nowMs);
+    retention.restore(topic, stored);
     if (topic.log.length > 0) schedule.move(topic.appointment!, topic.expiresMs);
     groups.restore(topic, stored.groups);
     return topic;
@@ -150,16 +151,25 @@ export class TopicTable {
    * it was removed, or this bus was about to make it when somebody else did; the groups that wait for that go on to wait.
    */
   adopt(info: TopicInfo): Topic {
-    const { clock, groups, pages } = this.#parts;
+    const { clock, groups, timeline, pages } = this.#parts;
     const old = this.#topics.get(info.name);
     if (old?.info.epoch === info.epoch) return old;
     if (old?.log.next === 0) this.forget(old);
     else if (old !== undefined) this.#clear(old);
-    const topic = new Topic(info, clock.now(), pages);
+    const topic = new Topic(info, { nowMs: clock.now(), timeline, pages });
     this.#enter(topic);
     groups.open(topic);
     this.noteUse(topic);
     return topic;
+  }
+
+  /**
+   * The topic itself; or, if it had to give way to another one of its name before the store had answered for it, which has
+   * taken it nevertheless, because that other one was gone again, the topic that takes its place. `undefined` if it was deleted.
+   */
+  revive(topic: Topic): Topic | undefined {
+    if (!topic.deleted) return topic;
+    return topic.cleared || topic.log.next > 0 ? undefined : this.adopt(topic.info);
   }
 
   #enter(topic: Topic): void {
@@ -231,6 +241,8 @@ export class TopicTable {
     }
     // Without a wait before this: who has waited must not find it any more.
     this.#clear(topic);
+    // It may have been revived meanwhile.
+    this.remove(topic.info);
     return true;
   }
 

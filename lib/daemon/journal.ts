@@ -5,6 +5,7 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
+import { BusError } from "../errors.ts";
 import type { BackupSource } from "../http/backup.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -26,13 +27,14 @@ export interface DaemonJournal {
 /**
  * Opens the journal in the directory that the options name; `undefined` if there is none.
  *
- * @throws {BusError} as `SqliteStore.create`.
+ * @throws {BusError} as `SqliteStore.create`, and `bad_option` if its worker may not be loaded.
  */
 export async function openJournal(
   { data: directory, acceptLoss }: Options,
   { log, metrics, workerUrl }: { log: Log; metrics: Metrics; workerUrl: string },
 ): Promise<DaemonJournal | undefined> {
   if (directory === undefined) return undefined;
+  await assertLoadable(workerUrl);
   const begunMs = performance.now();
   let bus: MessageBus | undefined;
   const store = await SqliteStore.create({
@@ -59,6 +61,21 @@ export async function openJournal(
       log.info("journal_opened", `journal opened: ${what}, in ${seconds.toFixed(1)} s`, fields);
     },
   };
+}
+
+/**
+ * Refuses a program that its worker may not read, which the worker itself would say less clearly.
+ *
+ * @throws {BusError} `bad_option`.
+ */
+async function assertLoadable(workerUrl: string): Promise<void> {
+  const url = new URL(workerUrl);
+  if (url.protocol !== "file:") return;
+  if ((await Deno.permissions.query({ name: "read", path: url })).state === "granted") return;
+  throw new BusError(
+    "bad_option",
+    `a permission is missing: the journal's worker loads the program again; add ${url.pathname} to --allow-read`,
+  );
 }
 
 /** Logs what the journal has to say. */

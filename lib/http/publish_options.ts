@@ -5,7 +5,7 @@
  */
 
 import { NO_OPTIONS, type PublishOptions } from "../bus/answers.ts";
-import type { Clock } from "../bus/clock.ts";
+import { type Clock, wallOf } from "../bus/clock.ts";
 import { MAX_DELAY_MS } from "../bus/delayed.ts";
 import { MAX_TTL_MS } from "../bus/limits.ts";
 import { BusError, type ErrorCode, quote } from "../errors.ts";
@@ -73,7 +73,7 @@ export function publishRequestOf(head: Head, query: string | undefined, clock: C
     split: readSplit(given.get("split")),
     replyMs: readIfGiven(given.get("reply"), readReply),
     delayMs: readIfGiven(given.get("delay"), readDelay),
-    atMs: readIfGiven(given.get("at"), (at) => readAt(at, clock.now())),
+    atMs: readIfGiven(given.get("at"), (at) => readAt(at, wallOf(clock))),
     options: {
       ttlMs: readIfGiven(given.get("ttl"), readTtl),
       key: given.get("key")?.text,

@@ -5,7 +5,7 @@
  */
 
 import type { MessageBus } from "../bus/bus.ts";
-import type { Clock } from "../bus/clock.ts";
+import { type Clock, wallOf } from "../bus/clock.ts";
 import { BusError } from "../errors.ts";
 import type { FrameFormat } from "./handshake.ts";
 import { Outbox } from "./outbox.ts";
@@ -84,7 +84,7 @@ export class SocketPublisher {
     this.#waitingBytes += bytes.length;
     if (this.#waitingBytes > MAX_WAITING_BYTES) return this.#close(1013, "too much is waiting to be published");
     const { frames, clock } = this.#options;
-    const lines = frames === "plain" ? [() => ({ ...PLAIN_PUBLISH, payload: bytes })] : linesOf(bytes, clock.now());
+    const lines = frames === "plain" ? [() => ({ ...PLAIN_PUBLISH, payload: bytes })] : linesOf(bytes, wallOf(clock));
     const answers = lines.map((line) => this.#publish(line));
     this.#last = this.#last.then(async () => {
       let receipts = "";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock } from "../bus/clock.ts";
+import { type Clock, wallOf } from "../bus/clock.ts";
 import { BusError, quote } from "../errors.ts";
 import { parseDuration } from "../wire/duration.ts";
 import { NDJSON } from "../wire/ndjson.ts";
@@ -173,7 +173,7 @@ function sinceOf(given: ReadonlyMap<string, string>, clock: Clock): Since | unde
 function readSince(given: ReadonlyMap<string, string>, name: string, clock: Clock): Since | undefined {
   const text = given.get(name);
   if (text === undefined) return undefined;
-  const since = parseSince(text, clock.now());
+  const since = parseSince(text, wallOf(clock));
   if (since !== undefined) return since;
   throw new BusError("bad_cursor", `Bad value of ${quote(name)}: ${quote(text)}, not ${SINCE_FORMS}`);
 }

@@ -97,9 +97,9 @@ export class ByteWriter {
     return this.#bytes.buffer.transfer(this.#length);
   }
 
-  /** Begins anew in the same buffer. */
-  clear(): void {
-    this.#length = 0;
+  /** Takes back what was written behind a place; everything, to begin anew in the same buffer. */
+  cut(length: number = 0): void {
+    this.#length = length;
   }
 
   #reserve(more: number): void {

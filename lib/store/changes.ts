@@ -137,7 +137,9 @@ export function readAppend(from: ByteReader): AppendChange {
   const drops = has & HAS_DROPS ? { topic: from.whole(), id: from.whole() } : undefined;
   const settles = has & HAS_SETTLES ? { topic: from.whole(), change: readGroupChange(from) } : undefined;
   const scheduled = has & HAS_SCHEDULED ? from.text() : undefined;
-  const payloads = Array.from({ length: from.whole() }, () => from.bytes());
+  const count = from.whole();
+  const payloads: Uint8Array[] = [];
+  for (let n = 0; n < count; n++) payloads.push(from.bytes());
   return { firstId, createdMs, ttlMs, attributes, idempotency, drops, settles, scheduled, payloads };
 }
 

@@ -141,7 +141,11 @@ class Check {
   }
 
   #checkEntries(): void {
-    for (const [seq, bytes, body] of this.#file.rows("SELECT seq, head, body FROM entry ORDER BY seq")) {
+    for (
+      const [seq, bytes, body] of this.#file.entryRows(
+        "SELECT seq, head, body FROM entry WHERE seq BETWEEN ? AND ? ORDER BY seq",
+      )
+    ) {
       let head: Head;
       try {
         head = headAt(seq as number, bytes as Uint8Array);

@@ -39,6 +39,7 @@ export interface Head {
 
 const CHECKSUM_BYTES = 4;
 const HAS_TTL = 1;
+const heads = new ByteWriter();
 
 /** Gathers an entry, message by message. */
 export class EntryWriter {
@@ -46,13 +47,14 @@ export class EntryWriter {
   readonly topic: number;
   /** The id of its first message. */
   readonly firstId: number;
-  readonly #body = new ByteWriter();
+  readonly #body: ByteWriter;
   readonly #items: HeadItem[] = [];
 
-  /** Begins one. */
-  constructor(topic: number, firstId: number) {
+  /** Begins one, whose body may have about so many bytes. */
+  constructor(topic: number, firstId: number, bodyBytes: number = 0) {
     this.topic = topic;
     this.firstId = firstId;
+    this.#body = new ByteWriter(bodyBytes);
   }
 
   /** How many messages it has. */
@@ -82,9 +84,10 @@ export class EntryWriter {
     return this.#body.from(0);
   }
 
-  /** Its head, as the entry of this place. */
+  /** Its head, as the entry of this place; valid until the next head is made. */
   head(seq: number): Uint8Array<ArrayBuffer> {
-    const to = new ByteWriter();
+    const to = heads;
+    to.cut();
     to.uint32(0);
     to.whole(seq);
     to.whole(this.topic);

@@ -49,7 +49,7 @@ export class HeadFile {
   /** Notes that so many transactions are acknowledged from now on. */
   write(commits: number): void {
     const to = this.#to;
-    to.clear();
+    to.cut();
     to.uint32(0);
     to.uint32(MAGIC);
     to.double(commits);

@@ -290,7 +290,7 @@ export class Journal {
     const writer = work.writers.get(topic);
     if (writer !== undefined && !writer.isFullFor(bytes)) return writer;
     if (writer !== undefined) this.#insertEntry(topic, writer, work);
-    const next = new EntryWriter(topic.number, topic.next);
+    const next = new EntryWriter(topic.number, topic.next, bytes);
     work.writers.set(topic, next);
     return next;
   }

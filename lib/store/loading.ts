@@ -82,8 +82,6 @@ export interface Loaded {
 /** Something that should be in the journal is not, or is not what it should be. */
 export class Damage extends RangeError {}
 
-const HEADS_PER_ROW = 512;
-
 /**
  * Reads a journal; what is remembered until before `nowMs` is left out.
  *
@@ -121,8 +119,8 @@ export function* rowsOf<T>(file: JournalFile, { table, decode }: RowCodec<T>): I
 
 /** The heads of all entries, in their order. Not one row each: the rows, not the bytes, are what costs time. */
 export function* headsOf(file: JournalFile): Iterable<Head> {
-  const rows = file.rows(
-    `SELECT group_concat(hex(head), ''), count(*), sum(seq) FROM entry GROUP BY seq / ${HEADS_PER_ROW}`,
+  const rows = file.entryRows(
+    "SELECT group_concat(hex(head), ''), count(*), sum(seq) FROM entry WHERE seq BETWEEN ? AND ?",
   );
   for (const [hex, count, sum] of rows) {
     const bytes = Uint8Array.fromHex(hex as string);

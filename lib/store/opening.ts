@@ -7,8 +7,15 @@
 import { BusError, quote } from "../errors.ts";
 import { epochOf } from "../message.ts";
 import { HeadFile } from "./head_file.ts";
-import { assertJournalHeader, isDamage, JournalFile, JournalRefused, type OpenDatabase } from "./journal_file.ts";
-import { load, type Loaded, rowsOf } from "./loading.ts";
+import {
+  assertJournalHeader,
+  isDamage,
+  JournalFile,
+  JournalRefused,
+  type OpenDatabase,
+  removeIfThere,
+} from "./journal_file.ts";
+import { load, type Loaded, readState, rowsOf } from "./loading.ts";
 import { GROUP, STATE, type StateRow, TOPIC } from "./rows.ts";
 import { salvage } from "./salvage.ts";
 
@@ -43,6 +50,7 @@ export interface CheckedJournal {
 export function openChecked({ path, headPath, acceptLoss, nowMs, open }: JournalOptions): CheckedJournal {
   const acknowledged = HeadFile.read(headPath);
   if (![path, headPath, `${path}-wal`].some(exists)) createJournal(path, nowMs);
+  if (!acceptLoss) assertNothingLost(path, acknowledged);
   let lost: string | undefined;
   let opened: { readonly file: JournalFile; readonly loaded: Loaded };
   try {
@@ -57,10 +65,11 @@ export function openChecked({ path, headPath, acceptLoss, nowMs, open }: Journal
   try {
     lost ??= lossOf(loaded.state, acknowledged);
     if (lost === undefined && !loaded.state.isBackup) return { file, loaded, lost };
-    if (lost !== undefined && !acceptLoss) {
-      throw new BusError("store_damaged", `The journal ${quote(path)} is damaged: ${lost}`);
-    }
-    renew(file, loaded, { nowMs, acknowledged: acknowledged ?? 0 });
+    if (lost !== undefined && !acceptLoss) throw damaged(path, lost);
+    const commits = Math.max(loaded.state.commits, acknowledged ?? 0) + 1;
+    // Before it: a backup that has been renewed is none any more, and needs its head.
+    HeadFile.open(headPath, commits).close();
+    renew(file, loaded, { nowMs, commits });
     return { file, loaded: load(file, nowMs), lost };
   } catch (error) {
     file.close();
@@ -89,6 +98,27 @@ function openAndLoad(path: string, nowMs: number, open: OpenDatabase | undefined
   }
 }
 
+/**
+ * Looks for lost transactions before the database is opened: that would move what there is of the log to its place, and
+ * forget the rest of it, from which somebody may still want to learn something.
+ */
+function assertNothingLost(path: string, acknowledged: number | undefined): void {
+  if (!exists(path) || !exists(`${path}-wal`)) return;
+  assertJournalHeader(path);
+  const file = JournalFile.openReadOnly(path);
+  try {
+    const lost = lossOf(readState(file), acknowledged);
+    if (lost !== undefined) throw damaged(path, lost);
+  } finally {
+    file.close();
+    removeIfThere(`${path}-shm`);
+  }
+}
+
+function damaged(path: string, lost: string): BusError {
+  return new BusError("store_damaged", `The journal ${quote(path)} is damaged: ${lost}`);
+}
+
 /** What is missing of what was acknowledged, as a sentence. */
 export function lossOf({ commits, isBackup }: StateRow, acknowledged: number | undefined): string | undefined {
   if (isBackup) return undefined;
@@ -104,7 +134,7 @@ export function lossOf({ commits, isBackup }: StateRow, acknowledged: number | u
 function renew(
   file: JournalFile,
   { state, topics }: Loaded,
-  { nowMs, acknowledged }: { readonly nowMs: number; readonly acknowledged: number },
+  { nowMs, commits }: { readonly nowMs: number; readonly commits: number },
 ): void {
   const putTopic = file.prepare("REPLACE INTO topic VALUES (?, ?)");
   const putGroup = file.prepare("REPLACE INTO grp VALUES (?, ?)");
@@ -124,7 +154,7 @@ function renew(
       putGroup.run(number, GROUP.encode(number, { ...group, next }));
       deleteUnacked.run(number, next);
     }
-    state.commits = Math.max(state.commits, acknowledged) + 1;
+    state.commits = commits;
     state.isBackup = false;
     file.prepare("UPDATE state SET data = ? WHERE number = 1").run(STATE.encode(1, state));
   });

@@ -94,6 +94,7 @@ export interface HoleRow {
 export interface RowCodec<T> {
   /** The table. */
   readonly table: string;
+  /** The bytes are valid until the next row of the table is encoded. */
   encode(key: number, row: T): Uint8Array<ArrayBuffer>;
   decode(key: number, bytes: Uint8Array): T;
 }
@@ -107,10 +108,11 @@ function codec<T>(
 ): RowCodec<T> {
   const salt = crc32(table);
   const checksumOf = (bytes: Uint8Array, key: number) => crc32(bytes, (salt ^ Math.floor(key / 2 ** 32) ^ key) >>> 0);
+  const to = new ByteWriter();
   return {
     table,
     encode(key, row) {
-      const to = new ByteWriter();
+      to.cut();
       to.uint32(0);
       write(to, row);
       to.patchUint32(0, checksumOf(to.from(CHECKSUM_BYTES), key));

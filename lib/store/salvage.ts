@@ -181,8 +181,7 @@ function* readable(from: DatabaseSync, table: string, key: string): Iterable<Row
       last = keyOf(row);
       yield row;
     }
-    return;
-  } catch { /* The rest is read from the other end. */ }
+  } catch { /* Told or not, there may be more: it is read from the other end. */ }
   const behind: Row[] = [];
   try {
     const order = keys.map((each) => `${each} DESC`).join(", ");

@@ -89,6 +89,8 @@ interface KnownTopic {
   readonly info: TopicInfo;
   /** The id of the next message. */
   next: number;
+  /** The tokens of what is to be appended later. */
+  readonly scheduled: Set<string>;
 }
 
 /** A change that waits, or is on its way. */
@@ -213,7 +215,7 @@ export class SqliteStore implements Store {
     const { startedMs, lastCreatedMs, goneFromMs, gone } = content;
     const topics = content.topics.map((topic): StoredTopic => {
       const { number, info, next, lostMs, limit, start, length, ttlMs, groups, answers } = topic;
-      this.#enter({ number, info, next });
+      this.#enter({ number, info, next, scheduled: new Set(topic.delayed.map(({ token }) => token)) });
       const index = {
         ids: content.ids.subarray(start, start + length),
         createdMs: content.createdMs.subarray(start, start + length),
@@ -236,14 +238,17 @@ export class SqliteStore implements Store {
 
   /** See `Store.note`. Several notes of a group that wait together are written as one. */
   note(topic: TopicInfo, change: GroupChange): Promise<void> {
-    let ofTopic = this.#openNotes.get(topic);
-    if (ofTopic === undefined) this.#openNotes.set(topic, ofTopic = new Map());
-    const open = ofTopic.get(change.group);
-    if (open !== undefined && !this.#refuses()) {
+    const open = this.#openNotes.get(topic)?.get(change.group);
+    // What is refused here must not be where a later one is added.
+    const refusal = this.#refuses();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    if (open !== undefined) {
       open.push(change);
       return this.#gather(CHANGE_BYTES, () => {});
     }
     const changes = [change];
+    let ofTopic = this.#openNotes.get(topic);
+    if (ofTopic === undefined) this.#openNotes.set(topic, ofTopic = new Map());
     ofTopic.set(change.group, changes);
     return this.#gather(CHANGE_BYTES, (to) => writeNote(to, this.#numberOf(to, topic), combineChanges(changes)));
   }
@@ -260,14 +265,19 @@ export class SqliteStore implements Store {
   /** See `Store.delay`. */
   delay(message: DelayedMessage): Promise<void> {
     const { topic, payload } = message;
-    return this.#gather(CHANGE_BYTES + payload.length, (to) => writeDelay(to, this.#numberOf(to, topic), message));
+    return this.#gather(CHANGE_BYTES + payload.length, (to) => {
+      const { number, scheduled } = this.#know(to, topic);
+      writeDelay(to, number, message);
+      scheduled.add(message.token);
+      this.#undo.push(() => scheduled.delete(message.token));
+    });
   }
 
-  /** See `Store.cancel`. */
+  /** See `Store.cancel`. Rejects with `no_scheduled`, and as {@linkcode SqliteStore.append}. */
   cancel(topic: TopicInfo, token: string): Promise<void> {
     return this.#gather(CHANGE_BYTES, (to) => {
-      const known = this.#topics.get(topic.epoch);
-      if (known !== undefined) writeCancel(to, known.number, token);
+      const known = this.#unschedule(topic, token);
+      writeCancel(to, known.number, token);
     });
   }
 
@@ -399,10 +409,15 @@ export class SqliteStore implements Store {
     const changes: Change[] = [];
     const answers: unknown[] = [];
     for (const change of waiting) {
+      const { length } = to;
+      const done = this.#undo.length;
       try {
         answers.push(change.write(to));
         changes.push(change);
       } catch (error) {
+        // Nothing of it is left.
+        to.cut(length);
+        while (this.#undo.length > done) this.#undo.pop()!();
         change.reject(error);
       }
     }
@@ -421,12 +436,23 @@ export class SqliteStore implements Store {
         `Cannot append to ${quote(topic.name)} at ${expectedId}: the next id is ${next}`,
       );
     }
+    if (append.scheduled !== undefined) this.#unschedule(topic, append.scheduled);
     const known = this.#know(to, topic);
     for (const other of [append.drops?.topic, append.settles?.topic]) if (other !== undefined) this.#know(to, other);
     writeAppend(to, known.number, next, append, (other) => this.#topics.get(other.epoch)!.number);
     known.next = next + payloads.length;
     this.#undo.push(() => known.next = next);
     return next;
+  }
+
+  /** Takes note that a message is not to be appended later any more. */
+  #unschedule(topic: TopicInfo, token: string): KnownTopic {
+    const known = this.#topics.get(topic.epoch);
+    if (known === undefined || !known.scheduled.delete(token)) {
+      throw new BusError("no_scheduled", `Nothing in ${quote(topic.name)} is to be published later as ${quote(token)}`);
+    }
+    this.#undo.push(() => known.scheduled.add(token));
+    return known;
   }
 
   #numberOf(to: ByteWriter, topic: TopicInfo): number {
@@ -440,7 +466,7 @@ export class SqliteStore implements Store {
     const other = this.#byName.get(info.name);
     // The bus forgets a topic that never had a message without a word.
     if (other !== undefined) this.#writeRemove(to, other, -Infinity);
-    const topic = { number: this.#nextTopic++, info, next: 0 };
+    const topic = { number: this.#nextTopic++, info, next: 0, scheduled: new Set<string>() };
     writeTopic(to, topic.number, info);
     this.#enter(topic);
     this.#undo.push(() => this.#leave(topic));

@@ -1,3 +1,4 @@
+import { Timeline } from "../../lib/bus/timeline.ts";
 import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import { Dedupe } from "../../lib/bus/dedupe.ts";
 import { fingerprintOf } from "../../lib/bus/fingerprint.ts";
@@ -218,7 +219,8 @@ Deno.test("MessageBus keeps an idle topic as long as its keys count", async () =
 function remembering({ maxKeys, windowMs = WINDOW_MS }: { maxKeys?: number; windowMs?: number } = {}) {
   const clock = new TestClock();
   const dedupe = new Dedupe({ clock, schedule: new Schedule(clock), windowMs, maxKeys });
-  const topicOf = (name: string) => new Topic({ name, ttlMs: 0, createdMs: 0, epoch: "0" }, 0);
+  const topicOf = (name: string) =>
+    new Topic({ name, ttlMs: 0, createdMs: 0, epoch: "0" }, { nowMs: 0, timeline: new Timeline(new TestClock()) });
   const isKnown = (topic: Topic, key: string) => {
     let isKnown = true;
     dedupe.onceNow({ key, fingerprint: "f" }, topic, () => {

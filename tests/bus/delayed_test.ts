@@ -334,12 +334,12 @@ Deno.test("MessageBus.schedule with a key answers a repeat as the first, and sch
 });
 
 Deno.test("MessageBus.schedule: with the clock set back, created never goes back either", async () => {
-  const { bus, clock, startMs, later } = setUp();
+  const { bus, clock, later } = setUp();
   await later("a", 1000);
   clock.tick(500);
   bus.put("t", "b");
-  clock.set(startMs - 50_000);
-  clock.tick(51_000);
+  clock.set(-50_000);
+  clock.tick(500);
   const messages = (await bus.browse("t"))!.messages;
   assertEquals(messages.map((message) => message.text()), ["b", "a"]);
   assert(messages[1]!.createdMs >= messages[0]!.createdMs);

@@ -1,3 +1,5 @@
+import { Timeline } from "../../lib/bus/timeline.ts";
+import { TestClock } from "./test_clock.ts";
 import { Expiries } from "../../lib/bus/expiries.ts";
 import { Log } from "../../lib/bus/log.ts";
 import { Message } from "../../lib/message.ts";
@@ -21,7 +23,7 @@ Deno.test("Expiries.first is the retained message that expires first, of several
       (usualTtlMs, steps, asksAlways) => {
         const topic = { name: "foo", ttlMs: usualTtlMs, createdMs: 0, epoch: "0" };
         const log = new Log();
-        const expiries = new Expiries(log, usualTtlMs);
+        const expiries = new Expiries(log, usualTtlMs, new Timeline(new TestClock()));
         let retained: Message[] = [];
         let createdMs = 0;
         const expected = () => retained.filter(({ ttlMs }) => ttlMs > 0).sort(byExpiry)[0];
@@ -58,7 +60,7 @@ Deno.test("Expiries.first is the retained message that expires first, of several
 
 Deno.test("Expiries.first of messages that never expire is none", () => {
   const log = new Log();
-  const expiries = new Expiries(log, 1000);
+  const expiries = new Expiries(log, 1000, new Timeline(new TestClock()));
   const topic = { name: "foo", ttlMs: 1000, createdMs: 0, epoch: "0" };
   for (let id = 0; id < 3; id++) {
     const message = new Message(topic, { id, payload, createdMs: 0, ttlMs: 0 });

@@ -153,6 +153,13 @@ export class GroupHistory {
     this.#shown = shown;
   }
 
+  /** Notes that all leases have ended, and no token is good any more. */
+  restarted(): void {
+    for (const { handouts } of this.#lives.values()) {
+      for (const handout of [...handouts.values()].flat()) handout.isBack = true;
+    }
+  }
+
   /** Notes that a group has ended. */
   ended(topic: string, group?: string): void {
     for (const [key, life] of this.#lives) {

@@ -295,6 +295,30 @@ export class GroupModel {
     return true;
   }
 
+  /** Ends the process and begins another one: leases have ended, and nobody waits. */
+  restart(): void {
+    for (const wait of this.waits) if (isWaiting(wait)) wait.answer = "restarted";
+    this.pending = [];
+    this.pulled =
+      this.redelivered =
+      this.acked =
+      this.nacked =
+      this.dead =
+      this.redriven =
+        0;
+    for (const group of this.topics.flatMap(({ groups }) => groups)) {
+      group.hasLeased = group.items.some(({ message }) => message.lost === undefined);
+      for (const item of group.items) {
+        if (item.state === "leased") item.untilMs = this.nowMs;
+        item.token = undefined;
+      }
+      group.gaps.splice(0);
+      group.usedMs = this.nowMs;
+    }
+    this.#endLeases();
+    for (const { all } of this.topics) forgetHoles(all, this.nowMs);
+  }
+
   /** Whether timers may be late because there was no time for them until now. */
   get wasStalled(): boolean {
     return this.nowMs === this.#stalledMs;
@@ -550,6 +574,21 @@ export class GroupModel {
         else item.state = "waiting";
       }
     }
+  }
+}
+
+/**
+ * When a message was created that is gone from behind the oldest one is not kept: no later than what follows it, or than
+ * the restart.
+ */
+function forgetHoles(all: ModelMessage[], nowMs: number): void {
+  const first = all.findIndex(({ lost }) => lost === undefined);
+  if (first === -1) return;
+  let createdMs = nowMs;
+  for (let id = all.length - 1; id > first; id--) {
+    const message = all[id]!;
+    if (message.lost === undefined) createdMs = message.createdMs;
+    else all[id] = { ...message, createdMs };
   }
 }
 

@@ -1,9 +1,10 @@
-import { type Limits, limitsOf } from "../../lib/bus/limits.ts";
+import { limitsOf } from "../../lib/bus/limits.ts";
 import type { Store } from "../../lib/bus/store.ts";
 import { MemoryStore } from "../../lib/store/memory.ts";
 import { fc } from "../deps.ts";
 import { GroupModel } from "./group_model.ts";
-import { steps } from "./group_steps.ts";
+import { steps, stepsWithRestarts } from "./group_steps.ts";
+import { KeptStore } from "./kept_store.ts";
 import { ReadableMemoryStore } from "./readable_store.ts";
 import { Subject } from "./group_subject.ts";
 
@@ -22,11 +23,11 @@ function argument(name: string): number | undefined {
   return given === undefined || given === "" ? undefined : Number(given);
 }
 
-async function check(makeStore: () => Store, more: Partial<Limits> = {}): Promise<void> {
-  const commands = fc.commands(steps, { maxCommands: 100, size: "max" });
+async function check(makeStore: () => Store, { maxMemoryBytes, restarts = false }: Setting = {}): Promise<void> {
+  const commands = fc.commands([...restarts ? stepsWithRestarts : steps], { maxCommands: 100, size: "max" });
   await fc.assert(
     fc.asyncProperty(limits, commands, async (given, steps) => {
-      const limits = limitsOf({ ...given, ...more });
+      const limits = limitsOf({ ...given, maxMemoryBytes });
       const subject = new Subject(limits, makeStore());
       const model = new GroupModel(limits, subject.clock.now());
       await fc.asyncModelRun(() => ({ model, real: subject }), steps);
@@ -36,10 +37,19 @@ async function check(makeStore: () => Store, more: Partial<Limits> = {}): Promis
   );
 }
 
+interface Setting {
+  readonly maxMemoryBytes?: number;
+  readonly restarts?: boolean;
+}
+
 Deno.test("MessageBus does with groups what the model does, and keeps its promises", async () => {
   await check(() => new MemoryStore());
 });
 
 Deno.test("MessageBus does with groups what the model does with topics larger than memory, too", async () => {
   await check(() => new ReadableMemoryStore(), { maxMemoryBytes: 3000 });
+});
+
+Deno.test("MessageBus does with groups what the model does, and goes on after a restart", async () => {
+  await check(() => new KeptStore(), { restarts: true });
 });

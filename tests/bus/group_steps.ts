@@ -319,12 +319,28 @@ function afterStall(steps: fc.Arbitrary<Step>, asksGroup = true): fc.Arbitrary<S
   return fc.oneof({ weight: 5, arbitrary: steps }, { weight: 1, arbitrary: stalled });
 }
 
-const flush = fc.constant(
-  stepOf("flush", ({ clock }, model) => {
-    clock.flush();
-    model.flush();
-  }),
-);
+const flushed = stepOf("flush", ({ clock }, model) => {
+  clock.flush();
+  model.flush();
+});
+const flush = fc.constant(flushed);
+
+const restarted = stepOf("restart", async (subject, model) => {
+  await subject.restart();
+  catchUp(model, subject);
+  model.restart();
+  subject.ask();
+});
+
+/** Who waits is served before the process ends. */
+const restart = fc.constant<Step>({
+  check: () => true,
+  run: async (model, subject) => {
+    await flushed.run(model, subject);
+    await restarted.run(model, subject);
+  },
+  toString: () => "restart",
+});
 
 /** A step with how often it is taken. */
 const often = (times: number, step: fc.Arbitrary<Step>) => Array.from({ length: times }, () => step);
@@ -347,3 +363,6 @@ export const steps: fc.Arbitrary<Step>[] = [
   ...often(1, deleteTopic),
   ...often(1, deleteGroup),
 ];
+
+/** The same with restarts. */
+export const stepsWithRestarts: fc.Arbitrary<Step>[] = [...steps, ...often(3, restart)];

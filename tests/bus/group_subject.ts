@@ -5,7 +5,7 @@
  */
 
 import type { GroupStats } from "../../lib/bus/answers.ts";
-import { MessageBus } from "../../lib/bus/bus.ts";
+import { type BusOptions, MessageBus } from "../../lib/bus/bus.ts";
 import type { Limits } from "../../lib/bus/limits.ts";
 import type { Store } from "../../lib/bus/store.ts";
 import { BusError } from "../../lib/errors.ts";
@@ -16,6 +16,7 @@ import { assert } from "../deps.ts";
 import { GroupHistory } from "./group_history.ts";
 import type { ModelPull, Seen } from "./group_model.ts";
 import type { ModelContent } from "./group_of_model.ts";
+import { KeptStore } from "./kept_store.ts";
 import { TestClock } from "./test_clock.ts";
 
 /** The answer of the bus to a pull: messages and what is missing before them, or what it was refused with. */
@@ -45,8 +46,8 @@ interface Published {
 
 /** The bus under test and what the test has seen of it. */
 export class Subject {
-  readonly clock: TestClock = new TestClock();
-  readonly bus: MessageBus;
+  clock: TestClock = new TestClock();
+  bus: MessageBus;
   readonly history: GroupHistory;
   readonly waits: Wait[] = [];
   /** Every token of a lease that it gave. */
@@ -55,6 +56,8 @@ export class Subject {
   readonly schedules: { readonly topic: string; readonly token: string }[] = [];
   /** Whether what it reads may not be in memory. */
   readonly readsBack: boolean;
+  readonly #options: BusOptions;
+  #store: Store;
   /** How many payloads were made. */
   #payloads = 0;
   readonly #published: Published[] = [];
@@ -65,10 +68,24 @@ export class Subject {
   constructor(limits: Limits, store: Store = new MemoryStore()) {
     this.readsBack = store.readsBack;
     this.history = new GroupHistory(limits);
-    const observer = {
-      published: (message: Message) => void this.#published.push({ message, atMs: this.clock.now() }),
+    this.#options = {
+      ...limits,
+      observer: { published: (message) => void this.#published.push({ message, atMs: this.clock.now() }) },
     };
-    this.bus = new MessageBus({ ...limits, clock: this.clock, observer, store });
+    this.#store = store;
+    this.bus = new MessageBus({ ...this.#options, clock: this.clock, store });
+  }
+
+  /** Ends the bus, and begins another one with what its store has kept, which must be a {@linkcode KeptStore}. */
+  async restart(): Promise<void> {
+    await this.bus.close();
+    await goOn();
+    for (const wait of this.waits) wait.isCompared = true;
+    // Of the old one nothing is left that a timer or the end of a turn could run.
+    this.clock = new TestClock(this.clock.now());
+    this.#store = new KeptStore((this.#store as KeptStore).log);
+    this.bus = await MessageBus.open({ ...this.#options, clock: this.clock, store: this.#store });
+    this.history.restarted();
   }
 
   /** Takes one message, by `get` if that never has to wait for the store. */

@@ -659,6 +659,6 @@ Deno.test("MessageBus.groups has no times below 0 when the clock is set back", (
   const { bus, clock, put, get } = setUp();
   put("a");
   get();
-  clock.set(clock.now() - 5000);
+  clock.set(-5000);
   assertEquals([0, 1].map((i) => bus.groups("t")[i]!).map((g) => [g.idleMs, g.oldestUnackedMs]), [[0, 0], [0, 0]]);
 });

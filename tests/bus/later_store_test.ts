@@ -273,6 +273,33 @@ Deno.test("MessageBus.delete while an append is on its way deletes what was appe
   assertEquals(store.kept, { topics: 0, messages: 0 });
 });
 
+Deno.test("MessageBus.ack and pull in a topic that is being deleted are answered when it is gone, or the store knows", async () => {
+  for (const refused of [false, true]) {
+    const { bus, store } = setUp();
+    const published = bus.publish("foo", ["a", "b"]);
+    await store.answer();
+    await published;
+    const leasing = bus.pull("foo", { group: "g", leaseMs: 30_000 });
+    await store.answer();
+    const { lease } = (await leasing)!;
+    const deleted = settled(bus.delete("foo"));
+    const acked = bus.ack(lease!);
+    const pulled = settled(bus.pull("foo"));
+    assertEquals(store.waiting, ["remove foo"]);
+    assertEquals([await stateOf(acked), await stateOf(pulled)], ["pending", "pending"]);
+    if (!refused) await store.answer();
+    else {
+      await store.refuse();
+      assertEquals(store.waiting.toSorted(), ["advance foo g to 1, 0 done", "advance foo to 1"]);
+      assertEquals(await stateOf(acked), "pending");
+      await store.answerAll();
+    }
+    await Promise.all([deleted, pulled]);
+    assertEquals(await acked, { done: [lease!], unknown: [] });
+    await bus.close();
+  }
+});
+
 Deno.test("MessageBus.publish to a topic that is being deleted waits, and opens the next topic of that name", async () => {
   const { bus, store } = setUp();
   const first = bus.publish("foo", "a");

@@ -106,6 +106,7 @@ Deno.test("combineObservers tells every observer everything it watches, in order
     unsubscribed: watch("unsubscribed"),
     delivered: watch("delivered"),
     gap: watch("gap"),
+    clockSet: watch("clockSet"),
     dropped: watch("dropped"),
   };
   const combined = combineObservers({ pulled: watch("first") }, {}, all) as Required<Observer>;
@@ -121,6 +122,7 @@ Deno.test("combineObservers tells every observer everything it watches, in order
     'unsubscribed ["unsubscribed",2]',
     'delivered ["delivered",2]',
     'gap ["gap"]',
+    'clockSet ["clockSet"]',
     'dropped ["dropped",2,3]',
   ]);
 });

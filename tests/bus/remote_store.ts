@@ -58,8 +58,8 @@ export class RemoteLog {
   }
 
   /** Everything that it keeps, in values of its own. */
-  join(node: RemoteStore): Stored {
-    this.#nodes.add(node);
+  join(node?: RemoteStore): Stored {
+    if (node !== undefined) this.#nodes.add(node);
     return structuredClone({
       startedMs: this.#startedMs,
       lastCreatedMs: this.#lastCreatedMs,
@@ -95,7 +95,7 @@ export class RemoteLog {
     });
   }
 
-  append(author: RemoteStore, append: Append): number {
+  append(author: RemoteStore | undefined, append: Append): number {
     const { topic: info, payloads, createdMs, ttlMs, attributes, exact, expectedId, scheduled } = append;
     const known = this.#known(info);
     const next = known?.next ?? 0;
@@ -138,7 +138,7 @@ export class RemoteLog {
     if (topic?.info.epoch === epoch) topic.groups.delete(group);
   }
 
-  delay(author: RemoteStore, message: DelayedMessage): void {
+  delay(author: RemoteStore | undefined, message: DelayedMessage): void {
     const { topic: info, token, dueMs, idempotency } = message;
     const isNew = this.#known(info) === undefined;
     const topic = this.#known(info) ?? this.#make(info);
@@ -165,7 +165,7 @@ export class RemoteLog {
     for (const id of ids) topic.records.delete(id);
   }
 
-  remove(author: RemoteStore, info: TopicInfo, newestMs: number): void {
+  remove(author: RemoteStore | undefined, info: TopicInfo, newestMs: number): void {
     const { name, epoch } = info;
     if (this.#topics.get(name)?.info.epoch !== epoch) return;
     this.#topics.delete(name);
@@ -199,7 +199,7 @@ export class RemoteLog {
     return topic;
   }
 
-  #tellOthers(author: RemoteStore, tell: (listener: StoreListener) => void): void {
+  #tellOthers(author: RemoteStore | undefined, tell: (listener: StoreListener) => void): void {
     for (const node of this.#nodes) if (node !== author) node.hear(tell);
   }
 }
@@ -232,8 +232,16 @@ interface Request {
   /** Has the log do it; what that throws is its refusal. Returns what answers. */
   take(): () => void;
   refuse(error: unknown): void;
+  /** What it is told of which group, and so must not be taken after something of that was refused. */
+  readonly group: string | undefined;
+  /** Whether something before it was. */
+  isDoomed: boolean;
   /** What comes instead of the answer if that is lost: what was appended, as if somebody else had. */
   readonly lost: ((listener: StoreListener, answer: unknown) => void) | undefined;
+}
+
+function groupKey({ name, epoch }: TopicInfo, group: string): string {
+  return `${name} ${epoch} ${group}`;
 }
 
 /**
@@ -250,6 +258,8 @@ export class RemoteStore implements Store {
   readonly #prompt: boolean;
   #requests: Request[] = [];
   #inbox: (() => void)[] = [];
+  /** Of which groups it has refused something, of which the bus has not heard. */
+  readonly #refused = new Map<string, number>();
   #listener: StoreListener | undefined;
 
   /** Makes the one of a node that knows nothing yet. */
@@ -271,15 +281,15 @@ export class RemoteStore implements Store {
     const lost = (listener: StoreListener, firstId: unknown) => {
       listener.appended({ ...append, expectedId: firstId as number });
     };
-    return this.#ask(
-      `append ${append.payloads.length} to ${append.topic.name}`,
-      () => this.#log.append(this, append),
-      lost,
-    );
+    const { topic, payloads, settles } = append;
+    const group = settles && groupKey(settles.topic, settles.change.group);
+    const name = `append ${payloads.length} to ${topic.name}`;
+    return this.#ask(name, () => this.#log.append(this, append), { group, lost });
   }
 
   note(topic: TopicInfo, change: GroupChange): Promise<void> {
-    return this.#ask(`note ${change.group} of ${topic.name}`, () => this.#log.note(topic, change));
+    const name = `note ${change.group} of ${topic.name}`;
+    return this.#ask(name, () => this.#log.note(topic, change), { group: groupKey(topic, change.group) });
   }
 
   forget(topic: TopicInfo, group: string): Promise<void> {
@@ -323,7 +333,10 @@ export class RemoteStore implements Store {
   take(fate: Fate = "taken"): void {
     const request = this.#requests.shift();
     if (request === undefined) return;
-    const refuse = (error: unknown) => this.#receive(() => request.refuse(error));
+    const refuse = (error: unknown) => this.#refuse(request, error);
+    if (request.isDoomed || this.#refused.has(request.group ?? "")) {
+      return refuse(new BusError("overloaded", "What it builds on was refused"));
+    }
     if (fate === "refused") return refuse(new BusError("overloaded", "The log has no leader"));
     if (fate === "request lost") return refuse(new Error("timeout"));
     try {
@@ -337,6 +350,19 @@ export class RemoteStore implements Store {
     }
   }
 
+  #refuse(request: Request, error: unknown): void {
+    const { group = "" } = request;
+    if (group !== "") this.#refused.set(group, (this.#refused.get(group) ?? 0) + 1);
+    this.#receive(() => {
+      request.refuse(error);
+      if (group === "") return;
+      for (const other of this.#requests) if (other.group === group) other.isDoomed = true;
+      const left = this.#refused.get(group)! - 1;
+      if (left > 0) this.#refused.set(group, left);
+      else this.#refused.delete(group);
+    });
+  }
+
   /** Hears the next thing of the log, if any. */
   heed(): void {
     this.#inbox.shift()?.();
@@ -346,8 +372,8 @@ export class RemoteStore implements Store {
   async settle(): Promise<void> {
     do {
       while (this.waiting.length > 0) this.take();
-      while (this.unheard > 0) this.heed();
-      await new Promise((resolve) => setTimeout(resolve, 0));
+      this.heed();
+      for (let i = 0; i < 30; i++) await undefined;
     } while (this.waiting.length + this.unheard > 0);
   }
 
@@ -361,7 +387,7 @@ export class RemoteStore implements Store {
     if (this.#prompt) queueMicrotask(() => this.heed());
   }
 
-  #ask<T>(name: string, run: () => T, lost?: (listener: StoreListener, answer: unknown) => void): Promise<T> {
+  #ask<T>(name: string, run: () => T, { group, lost }: Partial<Pick<Request, "group" | "lost">> = {}): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     let isOver = false;
     const take = () => {
@@ -372,7 +398,7 @@ export class RemoteStore implements Store {
       isOver = true;
       reject(error);
     };
-    this.#requests.push({ name, take, refuse, lost });
+    this.#requests.push({ name, take, refuse, group, isDoomed: false, lost });
     if (this.#prompt) queueMicrotask(() => this.take());
     return promise;
   }

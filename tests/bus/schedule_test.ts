@@ -118,15 +118,17 @@ Deno.test("Schedule sleeps at most 2^31 - 1 ms at once", () => {
   assertEquals(ran.length, 1);
 });
 
-Deno.test("Schedule is late, never early, when the clock is set back", () => {
-  const { clock, schedule, ran, once } = setUp();
-  schedule.add(once("a"), START_MS + 100);
-  clock.set(START_MS - 1000);
-  clock.tick(1099);
-  assertEquals(ran, []);
-  clock.tick(1);
-  assertEquals(ran, ["a at 100"]);
-});
+for (const setMs of [1000, -1000]) {
+  Deno.test(`Schedule doesn't notice that the clock is set by ${setMs} ms`, () => {
+    const { clock, schedule, ran, once } = setUp();
+    schedule.add(once("a"), START_MS + 100);
+    clock.set(setMs);
+    clock.tick(99);
+    assertEquals(ran, []);
+    clock.tick(1);
+    assertEquals(ran, ["a at 100"]);
+  });
+}
 
 Deno.test("Schedule.stop runs nothing any more, whatever is added", () => {
   const { clock, schedule, ran, once } = setUp();

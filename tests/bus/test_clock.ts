@@ -18,6 +18,7 @@ export class TestClock implements Clock {
   readonly delays: number[] = [];
   #nowMs: number;
   #elapsedMs = 0;
+  #skewMs = 0;
   #timers: Timer[] = [];
   #deferred: (() => void)[] = [];
 
@@ -28,6 +29,10 @@ export class TestClock implements Clock {
 
   now(): number {
     return this.#nowMs;
+  }
+
+  get skewMs(): number {
+    return this.#skewMs;
   }
 
   schedule(task: () => void, delayMs: number): () => void {
@@ -77,9 +82,9 @@ export class TestClock implements Clock {
     this.#advanceTo(this.#elapsedMs + ms);
   }
 
-  /** Sets the time, as an administrator or NTP does: timers don't notice. */
-  set(nowMs: number): void {
-    this.#nowMs = nowMs;
+  /** Sets the machine's clock ahead, or back, as an administrator or NTP does: neither `now` nor timers notice. */
+  set(aheadMs: number): void {
+    this.#skewMs += aheadMs;
   }
 
   /** Ends the turn: runs what was deferred so far. What that defers waits for the next turn. */

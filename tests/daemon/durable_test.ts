@@ -322,3 +322,13 @@ Deno.test("msgbusd check says what there is, 65 of what is damaged, and 75 while
   const nothing = await ending(["check", `${there.path}/nothing`]);
   assertEquals([nothing.code, nothing.stdout, nothing.stderr.length], [65, [], 1], nothing.stderr.join("\n"));
 });
+
+Deno.test("msgbusd --data that may not read itself for the journal's worker exits with 78 and says what to add", async () => {
+  await using there = await folder();
+  const permissions = PROGRAM_PERMISSIONS.msgbusd!.map((flag) =>
+    flag === "--allow-read" ? `${flag}=${there.path}` : flag
+  );
+  const { code, stderr } = await ending(["--bind", "127.0.0.1:0", "--data", there.data], { permissions });
+  assertEquals([code, stderr.length], [78, 1], stderr.join("\n"));
+  assertMatch(stderr[0]!, /worker loads the program again; add \S+\/main\.ts to --allow-read$/);
+});

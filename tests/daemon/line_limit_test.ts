@@ -48,12 +48,3 @@ Deno.test("LineLimit counts each second on its own", () => {
   }
   assertEquals(leftOut, [2, 4]);
 });
-
-Deno.test("LineLimit holds nothing back for long when the clock is set back", () => {
-  const { clock, leftOut, admit } = limited(1);
-  assertEquals(admit(2), 1);
-  clock.set(500_000);
-  assertEquals(admit(1), 1);
-  clock.tick(1_000);
-  assertEquals(leftOut, [1]);
-});

@@ -6,7 +6,7 @@
 
 import { BusError } from "../../lib/errors.ts";
 import { assertEquals } from "../deps.ts";
-import { type Program, start } from "../processes.ts";
+import { type Lines, type Program, start } from "../processes.ts";
 
 /** How to start it. */
 export interface DurableOptions {
@@ -37,6 +37,15 @@ export async function durableDaemon(options: DurableOptions): Promise<DurableDae
 /** Starts msgbusd, and doesn't wait. */
 export function launch({ data, under, args = [] }: DurableOptions): Program {
   return start("msgbusd", ["--bind", "127.0.0.1:0", "--data", data, "--log-format", "json", ...args], { under });
+}
+
+/** The port it listens on, when it does; `undefined` if it ends before. */
+export async function listeningPort(lines: Lines): Promise<string | undefined> {
+  for (let line = await lines.next(); line !== undefined; line = await lines.next()) {
+    const port = /listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+    if (port !== undefined) return port;
+  }
+  return undefined;
 }
 
 /** A publish and what came of it. */

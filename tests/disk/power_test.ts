@@ -16,7 +16,8 @@ import { HAS_STRACE, record, WITHOUT_STRACE } from "./strace.ts";
 import { eventsOf, type TraceEvent } from "./trace.ts";
 import { stepsOf } from "./workload.ts";
 
-const STEPS = 1000;
+/** About 300 commits. */
+const STEPS = 1200;
 
 function test(name: string, fn: () => Promise<void>): void {
   Deno.test({ name: `${name}${WITHOUT_STRACE}`, ignore: !HAS_STRACE, fn });

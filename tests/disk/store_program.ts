@@ -47,7 +47,7 @@ let store = await open();
 store.open();
 let before: Promise<unknown> = Promise.resolve();
 for (let index = 0; index < steps.length;) {
-  const end = Math.min(index + 1 + random.below(6), steps.length);
+  const end = Math.min(index + 1 + random.below(4), steps.length);
   say(`called ${end}`);
   const turn: Promise<void>[] = [];
   const start = index;

@@ -6,7 +6,7 @@
  */
 
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { serveJournal } from "../../lib/store/journal_service.ts";
+import { serveJournalWith } from "../../lib/store/journal_service.ts";
 
 const settings = new URL(import.meta.url).searchParams;
 const EAGER_LOG_PAGES = 40;
@@ -34,4 +34,4 @@ class OtherDatabase extends DatabaseSync {
   }
 }
 
-serveJournal({ open: (path, options) => new OtherDatabase(path, options) });
+serveJournalWith((path, options) => new OtherDatabase(path, options));

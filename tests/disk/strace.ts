@@ -68,7 +68,7 @@ export async function record(
         "--no-prompt",
         "--no-check",
         "--allow-read",
-        "--allow-sys=uid",
+
         `--allow-write=${directory}`,
       ],
       ...[module.href, directory, ...args],

@@ -118,6 +118,14 @@ Deno.test("check: an answer to an ack of a lease that was given to another is fo
   assertEquals(complaints(...published(0, 1), ...first, ...second, { ...ack, outcome: "gone" }), []);
 });
 
+Deno.test("check: a server that was told to end gives leases until it has, and they end with it", () => {
+  const restart = { t0: 5, client: "server", op: "restart", reason: "stop" } as const;
+  const stop: Partial<Entry>[] = [{ ...restart, outcome: "called" }, { ...restart, t1: 40 }];
+  const leases = [...leased(10, { lease: "x", attempt: 1 }), ...leased(50, { lease: "y", attempt: 2 })];
+  assertEquals(complaints(...published(0, 1), ...stop, ...leases), []);
+  assertEquals(complaints(...published(0, 1), ...leases), ["V9"]);
+});
+
 Deno.test("check: a group that skips a message that it never handed out is found at the end", () => {
   const drained = [0, 1].map((id): Partial<Entry> => ({ t0: 90, t1: 91, op: "drain", id, sha: `${id}` }));
   const end: Partial<Entry> = { t0: 90, t1: 91, op: "drain", outcome: "end" };

@@ -116,11 +116,11 @@ class Unknown {
   constructor(history: IndexedHistory, lines: readonly Line[]) {
     this.#calls = lines.map(({ t0 }) => t0).sort((a, b) => a - b);
     // A call ends with the server that it was made to.
-    const ends = lines.map((line) => Math.min(line.t1!, history.goneAfter(line.t0)));
+    const ends = lines.map((line) => Math.min(line.t1!, history.goneBy(line.t0)));
     this.#ends = ends.toSorted((a, b) => a - b);
     let latest = -Infinity;
     this.#holds = lines.toSorted((a, b) => a.t0 - b.t0).map(({ t0, t1, leaseMs = 0 }) => {
-      const until = Math.min(t1! + leaseMs + 1000, history.goneAfter(t0)); // a lease ends with the server
+      const until = Math.min(t1! + leaseMs + 1000, history.goneBy(t0)); // a lease ends with the server
       return { t0, until: latest = Math.max(latest, until) };
     });
   }

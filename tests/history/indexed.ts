@@ -124,18 +124,23 @@ export class IndexedHistory {
     for (const ofTopic of this.logs.values()) yield* ofTopic.values();
   }
 
-  /** When the server was next gone, at or after a time; `Infinity` if it never was. */
+  /**
+   * The earliest time at which the server that was asked at a time can have been gone; `Infinity` if it never was. One that
+   * was told to end answers until it has.
+   */
   goneAfter(t: number): number {
-    return this.#outageAfter(t)?.t0 ?? Infinity;
+    const outage = this.outages[firstWhere(this.outages.length, (i) => this.outages[i]!.t1 >= t)];
+    return outage === undefined ? Infinity : Math.max(outage.t0, t);
   }
 
-  /** When it was back then. */
+  /** The latest time at which it can have been gone. */
+  goneBy(t: number): number {
+    return this.outages[firstWhere(this.outages.length, (i) => this.outages[i]!.t1 >= t)]?.t1 ?? Infinity;
+  }
+
+  /** When another one was there after what was answered at a time was forgotten; `Infinity` if it never was, for certain. */
   backAfter(t: number): number {
-    return this.#outageAfter(t)?.t1 ?? Infinity;
-  }
-
-  #outageAfter(t: number): Outage | undefined {
-    return this.outages[firstWhere(this.outages.length, (i) => this.outages[i]!.t0 >= t)];
+    return this.outages[firstWhere(this.outages.length, (i) => this.outages[i]!.t0 >= t)]?.t1 ?? Infinity;
   }
 }
 

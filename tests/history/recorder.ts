@@ -66,6 +66,7 @@ export class Crowd {
   readonly #publishing: Promise<void>[] = [];
   readonly #reading: Promise<void>[] = [];
   readonly #connections = new Set<Disposable>();
+  #hasWorkers = false;
   #isPublishing = true;
   #isReading = true;
   #killedAt = 0;
@@ -93,6 +94,7 @@ export class Crowd {
   /** Starts clients. */
   start({ publishers = 0, workers = 0, pullers = 0, subscribers = 0, patterns = 0, browsers = 0 }: CrowdSize): void {
     const { topics } = this.#options;
+    this.#hasWorkers ||= workers > 0;
     const each = (count: number, start: (n: number) => void) => {
       for (let n = 0; n < count; n++) start(n);
     };
@@ -153,7 +155,9 @@ export class Crowd {
     this.#isReading = false;
     for (const connection of this.#connections) connection[Symbol.dispose]();
     await Promise.all(this.#reading);
-    await Promise.all(topics.flatMap((topic) => [this.#drainGroup(topic), this.#drainQueue(topic)]));
+    // It takes longer than a lease lasts to know that a group is done.
+    const groups = this.#hasWorkers ? topics.map((topic) => this.#drainGroup(topic)) : [];
+    await Promise.all([...groups, ...topics.map((topic) => this.#drainQueue(topic))]);
     for (const topic of topics) await this.#drainLog(topic);
   }
 

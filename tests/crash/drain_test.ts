@@ -1,0 +1,93 @@
+/**
+ * C12: msgbusd is told to end under full load, with streams open and readers that don't read.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "../deps.ts";
+import { assertClean } from "../history/checker.ts";
+import { Connection } from "../history/connection.ts";
+import { History, randomOf } from "../history/history.ts";
+import { Crowd } from "../history/recorder.ts";
+import { KEEPS_ALL, KEEPS_ALL_ARGS, temporaryDirectory, Victim } from "./victim.ts";
+
+const DRAIN_DEADLINE_MS = 10_000;
+
+/** Asks for a stream and never reads it. */
+async function stuckReader(port: number): Promise<Disposable> {
+  const socket = await Deno.connect({ hostname: "127.0.0.1", port });
+  const head = "GET /a?format=ndjson&since=earliest HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
+  await socket.write(new TextEncoder().encode(head));
+  return socket;
+}
+
+Deno.test("msgbusd --data: SIGTERM under load answers what is in work, ends in time, and loses nothing", async () => {
+  await using directory = await temporaryDirectory();
+  using history = new History(KEEPS_ALL);
+  await using victim = await Victim.start([...KEEPS_ALL_ARGS, "--data", `${directory.path}/data`]);
+  const crowd = new Crowd({ history, place: victim, random: randomOf(1) });
+  crowd.start({ publishers: 16, workers: 4, pullers: 2, subscribers: 2, patterns: 1 });
+  for (let times = 1; times <= 3; times++) {
+    await crowd.published(times * 1000);
+    using stack = new DisposableStack();
+    for (let i = 0; i < 4; i++) stack.use(await stuckReader(victim.port));
+    const stream = last(victim.port, "/quiet?format=ndjson");
+    const socket = closeCode(victim.port, "/quiet");
+    await Promise.all([stream.begun, socket.begun]);
+    const before = performance.now();
+    assertEquals(await victim.stop(crowd), 0);
+    assert(performance.now() - before < DRAIN_DEADLINE_MS + 1000);
+    assertEquals(JSON.parse(await stream.last).event, "bye");
+    assertEquals(await socket.code, 1001);
+    await victim.revive(crowd);
+  }
+  await crowd.finish();
+  assertClean(history.lines);
+  // A request that the server had not read when it closed the connection has no answer; one that it had done has: no
+  // publisher is told that its first try, of which it heard nothing, was a success.
+  assertEquals(history.lines.filter(({ outcome }) => outcome === "duplicate"), []);
+});
+
+/** The last line of a stream, and when it has begun. */
+function last(port: number, target: string): { begun: Promise<void>; last: Promise<string> } {
+  const begun = Promise.withResolvers<void>();
+  async function read(): Promise<string> {
+    using connection = await Connection.open(port);
+    let last = "";
+    for await (const line of connection.lines({ target })) {
+      last = line;
+      begun.resolve();
+    }
+    return last;
+  }
+  return { begun: begun.promise, last: read() };
+}
+
+/** The code that a WebSocket is closed with, and when it has begun. */
+function closeCode(port: number, target: string): { begun: Promise<void>; code: Promise<number> } {
+  const begun = Promise.withResolvers<void>();
+  const socket = new WebSocket(`ws://127.0.0.1:${port}${target}`);
+  socket.onopen = () => begun.resolve();
+  return { begun: begun.promise, code: new Promise((resolve) => socket.onclose = ({ code }) => resolve(code)) };
+}
+
+Deno.test("msgbusd --data: a second SIGTERM under load ends it at once, and loses nothing", async () => {
+  await using directory = await temporaryDirectory();
+  using history = new History(KEEPS_ALL);
+  await using victim = await Victim.start([...KEEPS_ALL_ARGS, "--data", `${directory.path}/data`]);
+  const crowd = new Crowd({ history, place: victim, random: randomOf(2) });
+  crowd.start({ publishers: 8, workers: 2, subscribers: 1 });
+  await crowd.published(500);
+  // A request whose body never comes keeps it draining.
+  using half = await Deno.connect({ hostname: "127.0.0.1", port: victim.port });
+  const head = "PUT /quiet HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 10\r\n\r\nhalf";
+  await half.write(new TextEncoder().encode(head));
+  const { process } = victim;
+  const ended = victim.stop(crowd);
+  await process.stderr.find("draining: SIGTERM");
+  process.kill("SIGTERM");
+  assertEquals(await ended, 143);
+  await victim.revive(crowd);
+  await crowd.finish();
+  assertClean(history.lines);
+});
