@@ -37,6 +37,7 @@ import type { JournalContent } from "./loading.ts";
 import { decodeMessages } from "./read_back.ts";
 
 export { checkJournal, type JournalReport } from "./check.ts";
+export type { OpenDatabase } from "./journal_file.ts";
 export { isJournalWorker, serveJournal } from "./journal_service.ts";
 
 /** How a {@linkcode SqliteStore} is opened. */

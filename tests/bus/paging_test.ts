@@ -232,6 +232,28 @@ Deno.test("MessageBus.pull fails if what is next can't be read, and gives it to 
   await bus.close();
 });
 
+Deno.test("MessageBus.pull that waits goes on to wait if what was loaded waits for its key", async () => {
+  const { bus, clock, run } = await setUp();
+  const pull = { group: "end", from: "latest", leaseMs: 60_000 } as const;
+  await bus.pull("t", pull);
+  for (const i of [0, 1]) await bus.publish("t", payloadOf(i), { key: "k" });
+  await Promise.all([bus.pull("t", pull), run()]);
+  await publish(bus, "other", 0, COUNT);
+  const answers: (number | undefined)[] = [];
+  for (const waitMs of [1000, 2000]) bus.pull("t", { ...pull, waitMs }).then((message) => answers.push(message?.id));
+  await run();
+  clock.tick(999);
+  await run();
+  assertEquals(answers, []);
+  clock.tick(1);
+  await run();
+  assertEquals(answers, [undefined]);
+  await bus.publish("t", payloadOf(COUNT + 2));
+  await run();
+  assertEquals(answers, [undefined, COUNT + 2]);
+  await bus.close();
+});
+
 Deno.test("MessageBus.pull that waits fails, too", async () => {
   const { bus, clock, store } = await setUp();
   const pull = { group: "end", from: "latest" } as const;
