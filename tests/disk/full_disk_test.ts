@@ -131,9 +131,12 @@ Deno.test({
       }
       assertGreater(refusals, 0);
       // The lease was neither done nor lost, and the pull that was refused has taken nothing.
-      if (acked === 507) acked = await ack(uri, leased.lease!);
+      // What there is room for may be less again for a moment, when the log is moved to its place.
+      if (acked === 507) {
+        acked = (await untilThereIsRoom(async () => ({ status: await ack(uri, leased.lease!) }))).status;
+      }
       assertEquals(acked, 200);
-      if (pulled.status === 507) pulled = await lease(uri, "others");
+      if (pulled.status === 507) pulled = await untilThereIsRoom(() => lease(uri, "others"));
       assertEquals([pulled.status, pulled.id, pulled.attempt], [200, 0, 1]);
       const kept = publishes.filter((p) => !isRefused(p));
       for (let id = 20; id < kept.length; id++) assertEquals((await live.next()).id, id);
