@@ -196,3 +196,9 @@ export async function startServer(args: readonly string[] = [], port = 0): Promi
     },
   };
 }
+
+/** Makes a symbolic link. By a program, because Deno wants the permission to read and write everything for it. */
+export async function symlink(target: string, path: string): Promise<void> {
+  const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
+  if (!success) throw new Error(`Cannot link ${path} to ${target}`);
+}

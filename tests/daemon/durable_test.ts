@@ -5,7 +5,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../deps.ts";
-import { msgbus, PROGRAM_PERMISSIONS } from "../processes.ts";
+import { msgbus, PROGRAM_PERMISSIONS, symlink } from "../processes.ts";
 import { type Daemon, daemon, ending } from "./daemon.ts";
 
 /** A folder for data that nobody else has. */
@@ -167,7 +167,7 @@ const REFUSED: readonly (readonly [what: string, make: (data: string) => Promise
       "that is a symbolic link",
       async (data) => {
         await Deno.mkdir(`${data}.real`, { mode: 0o700 });
-        await Deno.symlink(`${data}.real`, data);
+        await symlink(`${data}.real`, data);
       },
       78,
       /symbolic link|symlink/,

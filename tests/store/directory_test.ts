@@ -1,6 +1,7 @@
 import type { ErrorCode } from "../../lib/errors.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../deps.ts";
+import { symlink } from "../processes.ts";
 import { appendOf, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
 
 const foo = topicOf("foo");
@@ -80,7 +81,7 @@ Deno.test({
         const target = directory.beside("target");
         Deno.renameSync(path, target);
         if (isDangling) Deno.removeSync(target, { recursive: true });
-        Deno.symlinkSync(target, path);
+        await symlink(target, path);
         assertEquals(await codeOfRejection(directory.open()), "store_exposed");
         if (!isDangling) continue;
         assertEquals([...Deno.readDirSync(directory.beside(""))].some(({ name }) => name === "target"), false);
