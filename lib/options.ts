@@ -8,6 +8,7 @@
 import { DEFAULT_LIMITS, type Limits } from "./bus/limits.ts";
 import { parseArgs } from "./deps/cli.ts";
 import { BusError, quote } from "./errors.ts";
+import { suggestion } from "./suggestion.ts";
 import { formatDuration, parseDuration } from "./wire/duration.ts";
 import { formatSize, parseSize } from "./wire/size.ts";
 
@@ -231,14 +232,16 @@ export function readOptions(args: readonly string[], environment: (name: string)
   const switches = [...specs.filter((spec) => spec.value === undefined).map((spec) => spec.flag), "help", "version"];
   const assigned = switches.flatMap((flag) => flag in alias ? [`--${flag}=`, `-${alias[flag]}=`] : [`--${flag}=`]);
   for (const argument of args) assertNotAssigned(argument, assigned);
+  for (const spec of specs) if (spec.value !== undefined) assertNotEmpty(spec, args);
   const given = parseArgs([...args], {
     string: valued,
     collect: valued,
     boolean: switches,
     alias,
     unknown: (argument: string) => {
-      const what = argument.startsWith("-") ? "Unknown flag" : "Unexpected argument";
-      throw new BusError("bad_option", `${what} ${quote(argument)}; see msgbusd --help`);
+      if (argument.startsWith("-")) throw unknownFlag(argument, [...valued, ...switches]);
+      const hint = argument === "check" ? ", it comes first" : "";
+      throw new BusError("bad_option", `Unexpected argument ${quote(argument)}${hint}; see msgbusd --help`);
     },
   });
   // What follows "--".
@@ -257,26 +260,31 @@ export function readOptions(args: readonly string[], environment: (name: string)
 /** Reads the arguments of `msgbusd check`. */
 function readCheckOptions(args: readonly string[], environment: (name: string) => string | undefined): Request {
   const words: string[] = [];
+  assertNotEmpty(OPTIONS.data, args);
   const given = parseArgs([...args], {
     string: ["data"],
     collect: ["data"],
     boolean: ["json", "help"],
     alias: { help: "h" },
     unknown: (argument: string) => {
-      if (argument.startsWith("-")) {
-        throw new BusError("bad_option", `Unknown flag ${quote(argument)} of check; see msgbusd --help`);
-      }
+      if (argument.startsWith("-")) throw unknownFlag(argument, ["data", "json", "help"], " of check");
       words.push(argument);
       return false;
     },
   });
   if (given.help) return { do: "help" };
   const named = [...given.data.map(String), ...words, ...given._.map(String)];
-  const paths = named.length > 0 ? named : [environment(environmentName(OPTIONS.data)) ?? ""];
-  if (paths.length > 1) throw new BusError("bad_option", `Unexpected argument ${quote(paths[1]!)} of check`);
-  const [path] = paths as [string];
-  if (path === "") throw new BusError("bad_option", "Cannot check: say what, as in msgbusd check --data DIR");
+  if (named.length > 1) throw new BusError("bad_option", `Unexpected argument ${quote(named[1]!)} of check`);
+  const path = readOption(OPTIONS.data, named, environment(environmentName(OPTIONS.data)));
+  if (path === undefined) throw new BusError("bad_option", "Cannot check: say what, as in msgbusd check --data DIR");
   return { do: "check", options: { path, json: given.json } };
+}
+
+function unknownFlag(argument: string, flags: readonly string[], where = ""): BusError {
+  const typed = argument.replace(/=.*$/s, "");
+  const meant = typed.startsWith("--") ? suggestion(typed.slice(2), flags) : undefined;
+  const hint = meant === undefined ? "" : `, did you mean --${meant}?`;
+  return new BusError("bad_option", `Unknown flag ${quote(argument)}${where}${hint}; see msgbusd --help`);
 }
 
 function defaultOf<T>(spec: OptionSpec<T>, durable: boolean): T {
@@ -292,6 +300,15 @@ export function defaultText(spec: OptionSpec<unknown>): string {
 function assertNotAssigned(argument: string, assigned: readonly string[]): void {
   if (assigned.some((beginning) => argument.startsWith(beginning))) {
     throw new BusError("bad_option", `Bad ${quote(argument)}: the flag takes no value`);
+  }
+}
+
+/** Refuses `--data ''` and `--data=`, which `parseArgs` would take for other arguments. */
+function assertNotEmpty(spec: OptionSpec<unknown>, args: readonly string[]): void {
+  const spellings = [`--${spec.flag}`, `-${spec.short}`];
+  for (const [at, argument] of args.entries()) {
+    const isEmpty = spellings.includes(argument) ? args[at + 1] === "" : argument === `--${spec.flag}=`;
+    if (isEmpty) parseOption(spec, `--${spec.flag}`, [""]);
   }
 }
 
@@ -311,9 +328,9 @@ function parseOption<T>(spec: OptionSpec<T>, source: string, texts: readonly str
   try {
     return spec.parse(texts);
   } catch (cause) {
-    throw new BusError("bad_option", `Bad ${source} ${quote(texts.join(","))}: not ${(cause as Error).message}`, {
-      cause,
-    });
+    const text = texts.join(",");
+    const fault = text === "" ? ": it is empty," : ` ${quote(text)}:`;
+    throw new BusError("bad_option", `Bad ${source}${fault} not ${(cause as Error).message}`, { cause });
   }
 }
 

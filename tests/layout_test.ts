@@ -21,6 +21,7 @@ const LAYERS: readonly (readonly RegExp[])[] = [
   [/^lib\/bus\//],
   [/^lib\/store\//],
   [/^lib\/deps\//],
+  [/^lib\/suggestion\.ts$/],
   [/^lib\/(options|log)\.ts$/, /^lib\/client\//],
   [/^lib\/(http|cli)\//],
   [/^lib\/metrics\//],

@@ -181,7 +181,7 @@ const REFUSED: readonly (readonly [args: readonly string[], reason: string])[] =
   [["-D=0"], `Bad "-D=0": the flag takes no value`],
   [["--ttl", "30s", "--ttl", "40s"], "Bad --ttl: given twice"],
   [["-Q", "1", "--max-queue-size", "2"], "Bad --max-queue-size: given twice"],
-  [["--ttl"], `Bad --ttl "": not a duration such as 30s, from 0s to 3650d`],
+  [["--ttl"], `Bad --ttl: it is empty, not a duration such as 30s, from 0s to 3650d`],
   [["--ttl", "soon"], `Bad --ttl "soon": not a duration such as 30s, from 0s to 3650d`],
   [["--ttl", "3651d"], `Bad --ttl "3651d": not a duration such as 30s, from 0s to 3650d`],
   [["--topic-idle", "500ms"], `Bad --topic-idle "500ms": not a duration such as 30s, from 1s to 3650d`],
@@ -213,6 +213,13 @@ const REFUSED: readonly (readonly [args: readonly string[], reason: string])[] =
   ],
   [["--allow-origin", "null"], `Bad --allow-origin "null": not an origin such as https://app.example, or *`],
   [["--max-topics", "none"], `Bad --max-topics "none": not a whole number from 1 to 1000000000`],
+  [["--acept-loss"], `Unknown flag "--acept-loss", did you mean --accept-loss?; see msgbusd --help`],
+  [["--dta=d"], `Unknown flag "--dta=d", did you mean --data?; see msgbusd --help`],
+  [["--data", ""], "Bad --data: it is empty, not a directory"],
+  [["--data="], "Bad --data: it is empty, not a directory"],
+  [["-b", "localhost:0", "check", "bus.db"], `Unexpected argument "check", it comes first; see msgbusd --help`],
+  [["check", "--data", ""], "Bad --data: it is empty, not a directory"],
+  [["check", "--jsn"], `Unknown flag "--jsn" of check, did you mean --json?; see msgbusd --help`],
   [["check"], "Cannot check: say what, as in msgbusd check --data DIR"],
   [["check", "--data", "a", "b"], `Unexpected argument "b" of check`],
   [["check", "--ttl", "1s"], `Unknown flag "--ttl" of check; see msgbusd --help`],
@@ -229,8 +236,11 @@ Deno.test("options: a bad value in the environment is refused, and the variable 
     refusal([], { MSGBUSD_MAX_TOPICS: "many" }),
     `Bad MSGBUSD_MAX_TOPICS "many": not a whole number from 1 to 1000000000`,
   );
-  assertEquals(refusal([], { MSGBUSD_DATA: "" }), `Bad MSGBUSD_DATA "": not a directory`);
-  assertEquals(refusal([], { MSGBUSD_BIND: "" }), `Bad MSGBUSD_BIND "": not HOST:PORT with a port up to 65535`);
+  assertEquals(refusal([], { MSGBUSD_DATA: "" }), "Bad MSGBUSD_DATA: it is empty, not a directory");
+  assertEquals(
+    refusal([], { MSGBUSD_BIND: "" }),
+    "Bad MSGBUSD_BIND: it is empty, not HOST:PORT with a port up to 65535",
+  );
 });
 
 Deno.test("options: help and version win over everything that can be read", () => {

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { closest, parseArgs } from "../deps/cli.ts";
+import { parseArgs } from "../deps/cli.ts";
 import { BusError, quote } from "../errors.ts";
+import { suggestion } from "../suggestion.ts";
 
 /** A flag with a value. */
 export interface ValueFlag<T> {
@@ -112,12 +113,6 @@ export function readCommandLine<F extends Flags>(
 /** How a flag is written on the command line, for example `--no-reconnect`. */
 export function spelling(name: string, flag: Flags[string]): string {
   return !("value" in flag) && flag.initial ? `--no-${name}` : `--${name}`;
-}
-
-/** The candidate a mistyped word was probably meant to be; it must at least begin alike. */
-export function suggestion(typed: string, candidates: readonly string[]): string | undefined {
-  const nearest = closest(typed, candidates);
-  return nearest[0] === typed[0] ? nearest : undefined;
 }
 
 function isFlag(argument: string): boolean {
