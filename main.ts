@@ -23,7 +23,7 @@ import { watchEventLoop } from "./lib/metrics/event_loop.ts";
 import { encodeMetrics } from "./lib/metrics/families.ts";
 import { Metrics } from "./lib/metrics/metrics.ts";
 import { processState } from "./lib/metrics/process.ts";
-import { helpText, limitsAmong, type Options, readOptions } from "./lib/options.ts";
+import { helpText, limitsAmong, type Options, readOptions, type Request } from "./lib/options.ts";
 import { assertExposureIsMeant, assertLossIsMeant, assertPlatform, explainFailedStart } from "./lib/daemon/startup.ts";
 import { isJournalWorker, serveJournal } from "./lib/store/journal_service.ts";
 import { VERSION } from "./lib/version.ts";
@@ -78,9 +78,11 @@ async function serve(options: Options): Promise<number> {
 
 /** Reads the arguments, does what they ask, and returns the exit code. */
 async function main(args: readonly string[]): Promise<number> {
+  let asked: Request["do"] = "run";
   try {
     assertPlatform(Deno.version.deno);
     const request = readOptions(args, (name) => Deno.env.get(name));
+    asked = request.do;
     if (request.do === "help") return print(helpText());
     if (request.do === "version") return print(`msgbusd ${VERSION}\n`);
     if (request.do === "check") {
@@ -92,7 +94,7 @@ async function main(args: readonly string[]): Promise<number> {
     assertLossIsMeant(request.options);
     return await serve(request.options);
   } catch (error) {
-    const { line, exitCode } = explainFailedStart(error);
+    const { line, exitCode } = explainFailedStart(error, asked);
     Deno.stderr.writeSync(new TextEncoder().encode(`msgbusd: ${line}\n`));
     return exitCode;
   }

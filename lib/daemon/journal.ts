@@ -10,6 +10,7 @@ import type { BackupSource } from "../http/backup.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Options } from "../options.ts";
+import { pathsIn } from "../store/directory.ts";
 import { SqliteStore, type StoreWarning } from "../store/sqlite.ts";
 import { backupsOf } from "./backups.ts";
 import { EXIT } from "./lifecycle.ts";
@@ -36,6 +37,7 @@ export async function openJournal(
   if (directory === undefined) return undefined;
   await assertLoadable(workerUrl);
   const begunMs = performance.now();
+  const isNew = !Object.values(pathsIn(directory)).some(isThere);
   let bus: MessageBus | undefined;
   const store = await SqliteStore.create({
     directory,
@@ -56,11 +58,31 @@ export async function openJournal(
       bus = openedBus;
       const { topics, messages, bytes } = bus.totals();
       const seconds = (performance.now() - begunMs) / 1000;
-      const what = `${messages} messages of ${topics} topics, ${(bytes / 1024 ** 2).toFixed(1)} MiB`;
-      const fields = { topics, messages, bytes, seconds };
-      log.info("journal_opened", `journal opened: ${what}, in ${seconds.toFixed(1)} s`, fields);
+      const what = `${counted(messages, "message")} of ${counted(topics, "topic")}, ${roundSize(bytes)}`;
+      const line = isNew
+        ? `new journal in ${directory}`
+        : `journal opened in ${directory}: ${what}, in ${seconds.toFixed(1)} s`;
+      log.info("journal_opened", line, { directory, topics, messages, bytes, seconds });
     },
   };
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) throw error;
+    return false; // why it can't be looked at is said by whoever opens it
+  }
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+function roundSize(bytes: number): string {
+  return bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
 }
 
 /**
@@ -85,9 +107,8 @@ function warn(log: Log, warning: StoreWarning): void {
       return log.warn("journal_loss", `the journal goes on with a loss, as --accept-loss says: ${warning.message}`);
     case "damaged": {
       const { topic, ids } = warning;
-      const message = `${ids.length} messages of ${topic} are damaged, the first is ${
-        ids[0]
-      }: they are never delivered`;
+      const count = counted(ids.length, "message");
+      const message = `${count} of ${topic} damaged and never delivered, the first is ${ids[0]}`;
       return log.warn("journal_damaged", message, { topic, messages: ids.length });
     }
     case "slow":

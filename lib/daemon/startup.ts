@@ -7,7 +7,7 @@
 import { BusError, type ErrorCode, quote } from "../errors.ts";
 import { isLoopbackAddress } from "../http/listen.ts";
 import { EXIT } from "./lifecycle.ts";
-import type { Options } from "../options.ts";
+import type { Options, Request } from "../options.ts";
 
 const OLDEST_DENO = [2, 9, 6] as const;
 
@@ -59,23 +59,51 @@ export function assertLossIsMeant({ data, acceptLoss }: Options): void {
 }
 
 /** The exit codes of what is not the configuration's fault, and what to do about it. */
-const FAULTS: Readonly<Partial<Record<ErrorCode, { exitCode: number; hint?: string }>>> = {
-  address_in_use: { exitCode: EXIT.inUse, hint: "take another with --bind, and msgbus --uri" },
-  disk_full: { exitCode: EXIT.unwritable, hint: "make room, or take another directory with --data" },
-  store_damaged: {
-    exitCode: EXIT.damaged,
-    hint: "if it is damaged, restore a backup, or go on with what is left of it: --accept-loss",
-  },
-  store_failed: { exitCode: EXIT.journalFailed, hint: "look for errors of the disk in the system's log" },
-  store_locked: { exitCode: EXIT.inUse, hint: "stop that one, or take another directory with --data" },
-  store_unwritable: { exitCode: EXIT.unwritable, hint: "make it writable, or take another directory with --data" },
+const FAULTS: Readonly<Partial<Record<ErrorCode, { exitCode: number; hint(error: BusError): string | undefined }>>> = {
+  address_in_use: { exitCode: EXIT.inUse, hint: () => "take another with --bind, and msgbus --uri" },
+  disk_full: { exitCode: EXIT.unwritable, hint: () => "make room, or take another directory with --data" },
+  store_damaged: { exitCode: EXIT.damaged, hint: hintOfDamage },
+  store_failed: { exitCode: EXIT.journalFailed, hint: () => "look for errors of the disk in the system's log" },
+  store_locked: { exitCode: EXIT.inUse, hint: () => "stop that one, or take another directory with --data" },
+  store_unwritable: { exitCode: EXIT.unwritable, hint: hintOfUnwritable },
 };
 
-/** The line and the exit code for what a start failed with. */
-export function explainFailedStart(error: unknown): { line: string; exitCode: number } {
+// What a worker has failed with comes as its code and its message, and nothing else: hence the looks at messages.
+
+function hintOfDamage({ message }: BusError): string | undefined {
+  // Another program's, or a newer version's: there is nothing in it to go on with.
+  if (message.startsWith("Not using ")) return undefined;
+  const whether = message.endsWith(": it is no journal") ? "if it is damaged, " : "";
+  return `${whether}restore a backup, or go on with what is left of it: --accept-loss`;
+}
+
+function hintOfUnwritable({ message, cause }: BusError): string {
+  const another = "take another directory with --data";
+  if (/: it is not a (?:directory|file)$/.test(message) || cause instanceof Deno.errors.NotADirectory) return another;
+  if (cause instanceof Deno.errors.NotFound) return `make the directory that it is in, or ${another}`;
+  return `make it writable, or ${another}`;
+}
+
+const MISSING_PERMISSION = /Requires \w+ access to .+, run again with the --allow-\w+ flag/;
+
+/**
+ * The line and the exit code for what a start failed with, or a check: what would help a start is not said of a check,
+ * which has no such flags.
+ */
+export function explainFailedStart(
+  error: unknown,
+  asked: Request["do"] = "run",
+): { line: string; exitCode: number } {
+  const permission = error instanceof Deno.errors.NotCapable || error instanceof BusError
+    ? MISSING_PERMISSION.exec(error.message)?.[0]
+    : undefined;
+  if (permission !== undefined) {
+    return { line: `a permission is missing: ${permission}`, exitCode: EXIT.configuration };
+  }
   if (error instanceof BusError) {
     const { exitCode = EXIT.configuration, hint } = FAULTS[error.code] ?? {};
-    return { line: hint === undefined ? error.message : `${error.message}; ${hint}`, exitCode };
+    const said = asked === "check" && error.code !== "store_failed" ? undefined : hint?.(error);
+    return { line: said === undefined ? error.message : `${error.message}; ${said}`, exitCode };
   }
   if (error instanceof Deno.errors.NotCapable) {
     return { line: `a permission is missing: ${error.message.split("\n")[0]}`, exitCode: EXIT.configuration };

@@ -129,10 +129,12 @@ Deno.test("msgbusd --data says in the log what it has opened, before it listens"
   await using first = await daemon(["--data", there.data, "--log-format", "json"]);
   const opened = JSON.parse(first.firstLine);
   assertEquals([opened.evt, opened.lvl, opened.topics, opened.messages], ["journal_opened", "info", 0, 0]);
+  assertEquals([opened.msg, opened.directory], [`new journal in ${there.data}`, there.data]);
   await ask(first, "POST /orders?split=lines", { body: "a\nb" });
   await stop(first, "SIGTERM");
   await using second = await daemon(["--data", there.data]);
-  assertMatch(second.firstLine, /journal opened: 2 messages of 1 topics, [0-9.]+ \S+, in [0-9.]+ s$/);
+  assertMatch(second.firstLine, /journal opened in \S+\/data: 2 messages of 1 topic, [0-9.]+ KiB, in [0-9.]+ s$/);
+  assertStringIncludes(second.firstLine, there.data);
 });
 
 Deno.test("msgbusd keeps messages for a minute, with --data for a week, and a topic keeps the time it was made with", async () => {
@@ -320,7 +322,22 @@ Deno.test("msgbusd check says what there is, 65 of what is damaged, and 75 while
   assertEquals(bad.code, 65, bad.stdout.join("\n"));
   assertMatch(bad.stdout.at(-1)!, /^damaged: .*; problems: 1$/);
   const nothing = await ending(["check", `${there.path}/nothing`]);
-  assertEquals([nothing.code, nothing.stdout, nothing.stderr.length], [65, [], 1], nothing.stderr.join("\n"));
+  assertEquals([nothing.code, nothing.stdout], [65, []]);
+  assertEquals(nothing.stderr, [`msgbusd: There is no journal "${there.path}/nothing"`]);
+});
+
+Deno.test("msgbusd check without permission to write beside the file exits with 78 and names the flag", async () => {
+  await using there = await folder();
+  {
+    await using server = await daemon(["--data", there.data]);
+    await stop(server, "SIGTERM");
+  }
+  const file = `${there.path}/bus.db`;
+  await Deno.copyFile(`${there.data}/journal.db`, file);
+  const permissions = PROGRAM_PERMISSIONS.msgbusd!.filter((flag) => flag !== "--allow-write");
+  const { code, stdout, stderr } = await ending(["check", file], { permissions });
+  assertEquals([code, stdout, stderr.length], [78, [], 1], stderr.join("\n"));
+  assertMatch(stderr[0]!, /^msgbusd: a permission is missing: .*--allow-write flag$/);
 });
 
 Deno.test("msgbusd --data that may not read itself for the journal's worker exits with 78 and says what to add", async () => {

@@ -55,7 +55,55 @@ Deno.test("explainFailedStart tells a missing permission and a bad option in a l
     line: "In use; take another with --bind, and msgbus --uri",
     exitCode: 75,
   });
+  // As SQLite's comes, through a worker.
+  const wrapped = `The journal has failed: ${denied.message.split("\n")[0]}`;
+  assertEquals(explainFailedStart(new BusError("store_failed", wrapped)), explainFailedStart(denied));
   const { line, exitCode } = explainFailedStart(new TypeError("oops"));
   assertEquals([line.startsWith("bug: TypeError: oops\n"), exitCode], [true, 70]);
   assertEquals(explainFailedStart("thrown"), { line: "bug: thrown", exitCode: 70 });
 });
+
+/** What a start on a store fails with, and what is said to do about it. */
+const HINTS: readonly (readonly [error: BusError, exitCode: number, hint: string | undefined])[] = [
+  [new BusError("store_damaged", `Not using "d/journal.db": it is another program's database`), 65, undefined],
+  [
+    new BusError("store_damaged", `Cannot use "d/journal.db": it is no journal`),
+    65,
+    "if it is damaged, restore a backup, or go on with what is left of it: --accept-loss",
+  ],
+  [
+    new BusError(
+      "store_damaged",
+      `The journal "d/journal.db" is damaged: 1 of 2 acknowledged transactions are missing`,
+    ),
+    65,
+    "restore a backup, or go on with what is left of it: --accept-loss",
+  ],
+  [
+    new BusError("store_unwritable", `Cannot use "d": it is not a directory`),
+    73,
+    "take another directory with --data",
+  ],
+  [
+    new BusError("store_unwritable", `Cannot use the directory "d/e": No such file`, {
+      cause: new Deno.errors.NotFound("No such file"),
+    }),
+    73,
+    "make the directory that it is in, or take another directory with --data",
+  ],
+  [
+    new BusError("store_unwritable", `Cannot use the directory "d": Permission denied`, {
+      cause: new Deno.errors.PermissionDenied("Permission denied"),
+    }),
+    73,
+    "make it writable, or take another directory with --data",
+  ],
+];
+
+for (const [error, exitCode, hint] of HINTS) {
+  Deno.test(`explainFailedStart says of ${error.message} what helps, and of a check only what it is`, () => {
+    const line = hint === undefined ? error.message : `${error.message}; ${hint}`;
+    assertEquals(explainFailedStart(error), { line, exitCode });
+    assertEquals(explainFailedStart(error, "check"), { line: error.message, exitCode });
+  });
+}
