@@ -1,5 +1,6 @@
-import { type ListFlag, readCommandLine, suggestion, type Switch, type ValueFlag } from "../../lib/cli/flags.ts";
+import { type ListFlag, readCommandLine, type Switch, type ValueFlag } from "../../lib/cli/flags.ts";
 import { BusError } from "../../lib/errors.ts";
+import { suggestion } from "../../lib/suggestion.ts";
 import { assertEquals, assertStringIncludes, assertThrows } from "../deps.ts";
 
 const FLAGS = {

@@ -47,7 +47,7 @@ async function assertKeeps(args: readonly string[], place: Place): Promise<void>
   assertEquals((await backup.bytes()).length, Number(backup.headers.get("content-length")));
   const { code, log } = await second.stop();
   assert(code === 0, `msgbusd ended with ${code}: ${log}`);
-  assertStringIncludes(log, "journal opened: 1 messages of 1 topics");
+  assertStringIncludes(log, "journal opened in ./data: 1 message of 1 topic, ");
 }
 
 Deno.test("msgbusd.js keeps messages from an empty folder, and reads only itself and its data", async () => {
