@@ -58,7 +58,8 @@ export function openChecked({ path, headPath, acceptLoss, nowMs, open }: Journal
   } catch (error) {
     if (!acceptLoss || !isDamage(error) || (error instanceof JournalRefused && error.isForeign)) throw error;
     lost = (error as Error).message;
-    salvage(path, { commits: acknowledged ?? 0, nowMs });
+    const kept = salvage(path, { commits: acknowledged ?? 0, nowMs });
+    if (kept !== undefined) lost += `; what there was is kept as ${quote(kept)}`;
     opened = openAndLoad(path, nowMs, open);
   }
   const { file, loaded } = opened;

@@ -5,13 +5,14 @@ import { decodeMessages } from "../../lib/store/read_back.ts";
 import { STATE, type StateRow } from "../../lib/store/rows.ts";
 import { checkJournal } from "../../lib/store/sqlite.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
-import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects } from "../deps.ts";
+import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects, assertStringIncludes } from "../deps.ts";
 import { appendOf, NO_COUNTS, NOW_MS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
 
 const foo = topicOf("foo");
 const bar = topicOf("bar", NOW_MS + 1);
 const DATABASE = "journal.db";
 const LOG = "journal.db-wal";
+const hasModes = Deno.build.os !== "windows";
 const PAGE_BYTES = 4096;
 
 /** A journal with a bit of everything, as a process leaves it that is killed: some of it is in the log only. */
@@ -282,6 +283,21 @@ Deno.test("SqliteStore with acceptLoss keeps every row that can be read of a dam
     assertEquals((await checkJournal(copy.path)).problems, []);
   }
   assertGreater(refused, 8);
+});
+
+Deno.test("SqliteStore with acceptLoss says where it keeps the damaged file, for nobody else to read", async () => {
+  await using directory = await killed();
+  await directory.with(() => {});
+  const bytes = Deno.readFileSync(directory.file(DATABASE)).fill(0xff, 3 * PAGE_BYTES);
+  Deno.writeFileSync(directory.file(DATABASE), bytes);
+  if (hasModes) Deno.chmodSync(directory.file(DATABASE), 0o700);
+  await directory.open({ acceptLoss: true });
+  const kept = directory.file(`${DATABASE}.damaged-${NOW_MS}`);
+  const [warning] = directory.warnings;
+  assert(warning?.kind === "loss", "no loss is told");
+  assertStringIncludes(warning.message, `what there was is kept as "${kept}"`);
+  assertEquals(Deno.readFileSync(kept), bytes);
+  if (hasModes) assertEquals(Deno.statSync(kept).mode! & 0o777, 0o600);
 });
 
 Deno.test("checkJournal tells what there is, and changes nothing", async () => {
