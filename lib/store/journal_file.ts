@@ -257,7 +257,7 @@ export class JournalFile {
    * it is tried again later.
    */
   checkpoint(): void {
-    this.#assertInPlace();
+    this.assertInPlace();
     try {
       this.#database.prepare("PRAGMA wal_checkpoint(PASSIVE)").all();
     } catch (error) {
@@ -265,8 +265,8 @@ export class JournalFile {
     }
   }
 
-  /** A copy whose writes would go to another file than the one that is found by its name keeps nothing. */
-  #assertInPlace(): void {
+  /** Throws if what is written would go to another file than the one that is found by its name: it keeps nothing. */
+  assertInPlace(): void {
     let inode: number | null | undefined;
     try {
       inode = Deno.statSync(this.path).ino;
@@ -327,10 +327,16 @@ export function syncFile(path: string): void {
   }
 }
 
+/** The directory that a file is in. */
+export function directoryOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : path.slice(0, slash) || "/";
+}
+
 /** Has on the disk that a file is in its directory. Windows does so by itself, and opens no directory. */
 export function syncDirectory(path: string): void {
   if (Deno.build.os === "windows") return;
-  const directory = Deno.openSync(path.slice(0, path.lastIndexOf("/")) || "/", { read: true });
+  const directory = Deno.openSync(directoryOf(path), { read: true });
   try {
     directory.syncSync();
   } finally {
