@@ -90,6 +90,8 @@ function createJournal(path: string, nowMs: number): void {
 function openAndLoad(path: string, nowMs: number, open: OpenDatabase | undefined): CheckedJournal {
   if (!exists(path)) throw new JournalRefused(`The journal ${quote(path)} is missing`, false);
   assertJournalHeader(path);
+  // SQLite would open it to be read only, and call that an error of the disk.
+  Deno.openSync(path, { read: true, write: true }).close();
   const file = JournalFile.open(path, open);
   try {
     return { file, loaded: load(file, nowMs), lost: undefined };
@@ -117,7 +119,7 @@ function assertNothingLost(path: string, acknowledged: number | undefined): void
 }
 
 function damaged(path: string, lost: string): BusError {
-  return new BusError("store_damaged", `The journal ${quote(path)} is damaged: ${lost}`);
+  return new BusError("store_damaged", `The journal ${quote(path)} is not whole: ${lost}`);
 }
 
 /** What is missing of what was acknowledged, as a sentence. */
