@@ -127,7 +127,9 @@ Deno.test({
 Deno.test("openingFailureOf: a file that may not be written, or on a disk that is read only, is unwritable", () => {
   const readOnly = Object.assign(new Error("Read-only file system"), { code: "EROFS" });
   const noRoom = Object.assign(new Error("disk I/O error"), { errcode: 4874 });
-  const codes = [new Deno.errors.PermissionDenied("no"), readOnly, noRoom].map((each) => openingFailureOf(each, "a").code);
+  const codes = [new Deno.errors.PermissionDenied("no"), readOnly, noRoom].map((each) =>
+    openingFailureOf(each, "a").code
+  );
   assertEquals(codes, ["store_unwritable", "store_unwritable", "disk_full"]);
 });
 

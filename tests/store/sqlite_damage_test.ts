@@ -303,7 +303,8 @@ Deno.test("SqliteStore with acceptLoss says where it keeps the damaged file, for
 Deno.test("checkJournal tells what there is, and changes nothing", async () => {
   await using original = await killed();
   Deno.writeTextFileSync(original.file("lock"), "1\n", { mode: 0o600 });
-  const files = () => [...Deno.readDirSync(original.path)].map(({ name }) => [name, Deno.readFileSync(original.file(name))]);
+  const files = () =>
+    [...Deno.readDirSync(original.path)].map(({ name }) => [name, Deno.readFileSync(original.file(name))]);
   const before = files();
   const report = await checkJournal(original.path);
   assertEquals({ ...report, bytes: 0 }, {
