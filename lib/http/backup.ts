@@ -38,6 +38,11 @@ export interface BackupOptions {
 }
 
 const CHUNK_BYTES = 64 * 1024;
+/** What is known of a copy before there is one. */
+const COPY_HEADERS = {
+  "content-type": "application/vnd.sqlite3",
+  "content-disposition": 'attachment; filename="msgbus-backup.db"',
+};
 
 /** The endpoint, by name. Without a source it says that there is nothing to copy. */
 export function backupEndpoints(
@@ -53,7 +58,7 @@ export function backupEndpoints(
             throw new BusError("no_endpoint", "Cannot back up: the server keeps everything in memory; it needs --data");
           }
           // To look whether there is one must not cost one.
-          if (request.method === "HEAD") return emptyResponse(200);
+          if (request.method === "HEAD") return emptyResponse(200, COPY_HEADERS);
           if (busy) {
             throw new BusError("overloaded", "Cannot back up: another backup is being made");
           }
@@ -62,7 +67,7 @@ export function backupEndpoints(
             return answerOf(await source(), options, () => busy = false);
           } catch (error) {
             busy = false;
-            throw error;
+            throw refusalOf(error);
           }
         },
       },
@@ -70,12 +75,21 @@ export function backupEndpoints(
   };
 }
 
+/** What a client is told when there is no copy: not where the server keeps what. */
+function refusalOf(cause: unknown): BusError {
+  const code = cause instanceof BusError ? cause.code : undefined;
+  if (code === "disk_full") {
+    return new BusError(code, "Cannot back up: the server's disk has no room for the copy", { cause });
+  }
+  if (code === "already_closed") return new BusError(code, "Cannot back up: the server is closed", { cause });
+  return new BusError("store_failed", "Cannot back up: the server could not make the copy", { cause });
+}
+
 function answerOf(copy: BackupCopy, options: BackupOptions, done: () => void): Response {
   const { bytes, sha256, topics, messages } = copy;
   const response = new Response(streamOf(copy, options, done), {
     headers: {
-      "content-type": "application/vnd.sqlite3",
-      "content-disposition": 'attachment; filename="msgbus-backup.db"',
+      ...COPY_HEADERS,
       "content-length": String(bytes),
       "msgbus-sha256": sha256,
       "msgbus-topics": String(topics),

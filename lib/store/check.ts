@@ -5,11 +5,18 @@
  */
 
 import { BusError, quote } from "../errors.ts";
-import { JournalDirectory, pathsIn } from "./directory.ts";
+import { DATABASE_NAME, JournalDirectory, pathsIn } from "./directory.ts";
 import { type Head, readRecords } from "./entries.ts";
 import { HeadFile } from "./head_file.ts";
 import { IdRanges } from "./id_ranges.ts";
-import { assertJournalHeader, isDamage, JournalFile, openingFailureOf, removeIfThere } from "./journal_file.ts";
+import {
+  assertJournalHeader,
+  directoryOf,
+  isDamage,
+  JournalFile,
+  openingFailureOf,
+  removeIfThere,
+} from "./journal_file.ts";
 import { headAt, load, rowsOf } from "./loading.ts";
 import { lossOf } from "./opening.ts";
 import { ANSWER, GONE, GROUP, HOLE, type RowCodec, SCHEDULED, TOPIC } from "./rows.ts";
@@ -42,32 +49,42 @@ export interface JournalReport {
  */
 export async function checkJournal(path: string): Promise<JournalReport> {
   const info = lstat(path);
-  if (!info?.isDirectory) return reportOn(path, undefined);
+  if (info === undefined) throw new BusError("store_damaged", `There is no journal ${quote(path)}`);
+  if (!info.isDirectory) {
+    // It may be the one of a directory that is in use.
+    const isOfDirectory = path.endsWith(`/${DATABASE_NAME}`) || path === DATABASE_NAME;
+    using _lock = isOfDirectory ? await JournalDirectory.look(directoryOf(path)) : undefined;
+    return reportOn(path, undefined);
+  }
   const { database, head } = pathsIn(path);
   if (lstat(database) === undefined) throw new BusError("store_damaged", `There is no journal in ${quote(path)}`);
-  const directory = await JournalDirectory.open(path);
-  try {
-    return reportOn(database, { acknowledged: HeadFile.read(head) });
-  } finally {
-    directory.close();
-  }
+  using _lock = await JournalDirectory.look(path);
+  return reportOn(database, { acknowledged: HeadFile.read(head) });
 }
 
 function reportOn(path: string, head: { readonly acknowledged: number | undefined } | undefined): JournalReport {
   // SQLite makes one to read what has not been moved from the log to its place.
   const hadIndex = lstat(`${path}-shm`) !== undefined;
   try {
-    if (lstat(path) === undefined) throw new BusError("store_damaged", `There is no journal ${quote(path)}`);
     assertJournalHeader(path);
     const file = JournalFile.openReadOnly(path);
     try {
       return new Check(file, head).report();
     } finally {
       file.close();
-      if (!hadIndex) removeIfThere(`${path}-shm`);
+      if (!hadIndex) removeIfAllowed(`${path}-shm`);
     }
   } catch (error) {
     throw openingFailureOf(error, path);
+  }
+}
+
+/** Removes what SQLite has left. It makes it without a permission of this process, which may not remove it then. */
+function removeIfAllowed(path: string): void {
+  try {
+    removeIfThere(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
   }
 }
 

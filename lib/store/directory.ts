@@ -19,6 +19,8 @@ const MEASURED_SYNCS = 5;
 const MEASURED_BYTES = 4096;
 /** What others than the owner may do. */
 const OTHERS = 0o077;
+/** Of a directory in which everybody may make files, such as `/tmp`. */
+const STICKY = 0o1000;
 
 /** The files of a journal in a directory. */
 export interface JournalPaths {
@@ -40,7 +42,7 @@ export class JournalDirectory {
   /**
    * Makes the directory if need be, checks who may use it and its files, and locks it.
    *
-   * @throws {BusError} `store_unwritable`, `store_exposed`, `store_locked`.
+   * @throws {BusError} `store_unwritable`, `store_exposed`, `store_locked`, `disk_full`.
    */
   static async open(directory: string): Promise<JournalDirectory> {
     const paths = pathsIn(directory);
@@ -58,9 +60,33 @@ export class JournalDirectory {
       return new JournalDirectory(paths, await lock(lockPath));
     } catch (error) {
       if (error instanceof BusError || error instanceof Deno.errors.NotCapable) throw error;
-      throw new BusError("store_unwritable", `Cannot use the directory ${quote(directory)}: ${messageOf(error)}`, {
-        cause: error,
-      });
+      throw unusable(directory, error);
+    }
+  }
+
+  /**
+   * Keeps others out of a directory that is there, to look at it, without changing anything.
+   *
+   * @throws {BusError} as {@linkcode JournalDirectory.open}.
+   */
+  static async look(directory: string): Promise<Disposable> {
+    const paths = pathsIn(directory);
+    for (const file of [paths.database, `${paths.database}-wal`, paths.head]) assertPrivate(file, "isFile");
+    let file: Deno.FsFile;
+    try {
+      file = Deno.openSync(`${directory}/${LOCK_NAME}`);
+    } catch (error) {
+      // Whoever uses it has made one.
+      if (error instanceof Deno.errors.NotFound) return { [Symbol.dispose]: () => {} };
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      throw unusable(directory, error);
+    }
+    try {
+      await take(file, directory, false);
+      return file;
+    } catch (error) {
+      file.close();
+      throw error;
     }
   }
 
@@ -118,19 +144,40 @@ function assertPrivate(path: string, kind: "isDirectory" | "isFile"): void {
     if (error instanceof Deno.errors.NotFound) return;
     throw error;
   }
-  if (info.isSymlink) throw new BusError("store_exposed", `Cannot use ${quote(path)}: it is a symbolic link`);
+  if (info.isSymlink) throw new BusError("store_exposed", `Cannot use ${quote(path)}: ${linkOf(path, kind)}`);
   if (!info[kind]) {
     const what = kind === "isFile" ? "a file" : "a directory";
     throw new BusError("store_unwritable", `Cannot use ${quote(path)}: it is not ${what}`);
   }
   if (Deno.build.os === "windows" || info.mode === null) return;
   if ((info.mode & OTHERS) !== 0) {
+    if (kind === "isDirectory" && isForOthers(path, info.mode)) {
+      const repair = "make a directory of its own for the journal";
+      throw new BusError("store_exposed", `Cannot use ${quote(path)}: it is for other things, too; ${repair}`);
+    }
     const mode = (kind === "isFile" ? FILE_MODE : DIRECTORY_MODE).toString(8);
     throw new BusError(
       "store_exposed",
       `Cannot use ${quote(path)}: others may use it, too (chmod ${mode} ${shellQuoted(path)})`,
     );
   }
+}
+
+/** What is wrong with a link, and what mends it. */
+function linkOf(path: string, kind: "isDirectory" | "isFile"): string {
+  const target = Deno.readLinkSync(path);
+  const repair = kind === "isDirectory" ? "name that one" : "put the file itself in its place";
+  return `it is a symbolic link to ${quote(target)}; ${repair}`;
+}
+
+/** Whether a directory is one in which others have files, or may make some: it must not be closed to them. */
+function isForOthers(path: string, mode: number): boolean {
+  if ((mode & STICKY) !== 0) return true;
+  const own = [DATABASE_NAME, HEAD_NAME, LOCK_NAME, "backup.tmp", "owner"];
+  for (const { name } of Deno.readDirSync(path)) {
+    if (!own.some((each) => name === each || name.startsWith(`${each}-`) || name.startsWith(`${each}.`))) return true;
+  }
+  return false;
 }
 
 /** Checks that something, if it is there, belongs to the user who runs this. */
@@ -143,7 +190,8 @@ function assertOwn(path: string, userId: number | null): void {
     throw error;
   }
   if (owner === userId) return;
-  const repair = `chown ${userId} ${shellQuoted(path)}`;
+  // Root would take it from whoever has it.
+  const repair = userId === 0 ? `run this as that user: sudo -u '#${owner}' …` : `chown ${userId} ${shellQuoted(path)}`;
   throw new BusError("store_exposed", `Cannot use ${quote(path)}: it belongs to another user (${repair})`);
 }
 
@@ -164,18 +212,36 @@ function userIdIn(directory: string): number | null {
 async function lock(path: string): Promise<Deno.FsFile> {
   const file = Deno.openSync(path, { create: true, read: true, write: true, mode: FILE_MODE });
   try {
-    if (!await file.tryLock(true)) {
-      const owner = /^\d+$/.exec(Deno.readTextFileSync(path).trim())?.[0];
-      const who = owner === undefined ? "another process" : `process ${owner}`;
-      throw new BusError("store_locked", `Cannot use ${quote(path.slice(0, -LOCK_NAME.length - 1))}: ${who} does`);
-    }
-    file.truncateSync();
-    file.writeSync(new TextEncoder().encode(`${Deno.pid}\n`));
-    return file;
+    await take(file, path.slice(0, -LOCK_NAME.length - 1), true);
+    const text = new TextEncoder().encode(`${Deno.pid}\n`);
+    // In its place: a full disk has no room for it elsewhere.
+    file.writeSync(text);
+    file.truncateSync(text.length);
   } catch (error) {
-    file.close();
-    throw error;
+    // Without that text others are told less, which is no reason not to start.
+    if (error instanceof BusError || !isFull(error)) {
+      file.close();
+      throw error;
+    }
   }
+  return file;
+}
+
+/** Locks a file for this process alone, or for all that only look. */
+async function take(file: Deno.FsFile, directory: string, isExclusive: boolean): Promise<void> {
+  if (await file.tryLock(isExclusive)) return;
+  const owner = /^\d+$/.exec(Deno.readTextFileSync(`${directory}/${LOCK_NAME}`).trim())?.[0];
+  const who = owner === undefined ? "another process" : `process ${owner}`;
+  throw new BusError("store_locked", `Cannot use ${quote(directory)}: ${who} does`);
+}
+
+function isFull(error: unknown): boolean {
+  return (error as { code?: unknown }).code === "ENOSPC";
+}
+
+function unusable(directory: string, error: unknown): BusError {
+  const said = `Cannot use the directory ${quote(directory)}: ${messageOf(error)}`;
+  return new BusError(isFull(error) ? "disk_full" : "store_unwritable", said, { cause: error });
 }
 
 function shellQuoted(path: string): string {

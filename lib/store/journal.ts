@@ -52,6 +52,8 @@ const PAGE_BYTES = 4096;
 const COMMIT_BYTES = 4 * PAGE_BYTES;
 /** How large the log may become before it is moved to its place. */
 const CHECKPOINT_BYTES = 4 * 1024 ** 2;
+/** How often it is looked whether the file is in its place, in milliseconds. */
+const LOOK_MS = 1000;
 /** What is deleted in one transaction, at most. */
 const MAX_TIDIED_ROWS = 256;
 const MAX_TIDIED_BYTES = 1024 ** 2;
@@ -133,6 +135,8 @@ export class Journal {
   /** The topics whose holes are in too many rows. */
   readonly #fragmented = new Set<JournalTopic>();
   #nowMs: number;
+  /** When it was last looked whether the file is in its place. */
+  #lookedMs: number;
   /** About how many bytes are in the write-ahead log. */
   #logBytes = 0;
   /** How many copies are to be made, and when those are that were asked for. */
@@ -150,6 +154,7 @@ export class Journal {
     this.#state = loaded.state;
     this.#next = loaded.next;
     this.#nowMs = nowMs;
+    this.#lookedMs = nowMs;
     const prepared = Object.entries(SQL).map(([name, sql]) => [name, file.prepare(sql)]);
     this.#statements = Object.fromEntries(prepared) as Statements;
     withArrays(this.#statements.readEntry);
@@ -184,6 +189,7 @@ export class Journal {
   apply(batch: Uint8Array, nowMs: number): void {
     // As it is: a clock that was ahead once must not forget forever what is remembered for a time.
     this.#nowMs = nowMs;
+    this.#look(nowMs);
     this.#commit((work) => {
       const from = new ByteReader(batch);
       while (!from.done) this.#change(from, work);
@@ -198,6 +204,18 @@ export class Journal {
    */
   probe(): void {
     this.#commit(() => {});
+  }
+
+  /** Nothing tells that somebody deletes the file: what is written to it would be acknowledged, and gone. */
+  #look(nowMs: number): void {
+    // A clock may go back.
+    if (Math.abs(nowMs - this.#lookedMs) <= LOOK_MS) return;
+    try {
+      this.#file.assertInPlace();
+    } catch (error) {
+      throw failureOf(error);
+    }
+    this.#lookedMs = nowMs;
   }
 
   #commit(run: (work: Work) => void): void {

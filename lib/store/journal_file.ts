@@ -24,6 +24,8 @@ const SQLITE_READONLY = 8;
 const SQLITE_IOERR = 10;
 const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
+/** What it says if it has no room for its index of the log. */
+const SQLITE_IOERR_SHMSIZE = SQLITE_IOERR | 19 << 8;
 
 /** How many entries are read at once. */
 const ENTRIES_AT_ONCE = 512;
@@ -62,12 +64,19 @@ export function openingFailureOf(error: unknown, path: string): BusError {
   }
   if (isSqliteError(error)) {
     const code = primaryCodeOf(error);
+    if (error.errcode === SQLITE_IOERR_SHMSIZE) {
+      const what = `there is no room for what SQLite keeps beside it (${said})`;
+      return new BusError("disk_full", `Cannot open the journal ${quote(path)}: ${what}`, { cause: error });
+    }
     if (code === SQLITE_BUSY || code === SQLITE_LOCKED) {
       return new BusError("store_locked", `The journal ${quote(path)} is in use: ${said}`, { cause: error });
     }
     if (code === SQLITE_PERM || code === SQLITE_READONLY || code === SQLITE_CANTOPEN) {
       return new BusError("store_unwritable", `Cannot open the journal ${quote(path)}: ${said}`, { cause: error });
     }
+  }
+  if (error instanceof Deno.errors.PermissionDenied || (error as { code?: unknown }).code === "EROFS") {
+    return new BusError("store_unwritable", `Cannot open the journal ${quote(path)}: ${said}`, { cause: error });
   }
   return failureOf(error);
 }
@@ -152,9 +161,8 @@ export class JournalFile {
     Deno.openSync(temporary, { createNew: true, write: true, mode: 0o600 }).close();
     const database = new DatabaseSync(temporary);
     try {
-      database.exec("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA locking_mode = EXCLUSIVE");
-      useLog(database);
-      database.exec(`PRAGMA synchronous = FULL; PRAGMA application_id = ${APPLICATION_ID}`);
+      set(database, "auto_vacuum = INCREMENTAL", "locking_mode = EXCLUSIVE", "journal_mode = WAL");
+      set(database, "synchronous = FULL", `application_id = ${APPLICATION_ID}`);
       database.exec("BEGIN IMMEDIATE");
       for (const [number, migration] of MIGRATIONS.entries()) {
         for (const sql of migration) database.exec(sql);
@@ -177,9 +185,8 @@ export class JournalFile {
   static open(path: string, open: OpenDatabase = openDatabase, migrations = MIGRATIONS): JournalFile {
     const database = open(path, {});
     try {
-      database.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL");
-      useLog(database);
-      database.exec("PRAGMA wal_autocheckpoint = 0; PRAGMA cell_size_check = ON");
+      set(database, "locking_mode = EXCLUSIVE", "synchronous = FULL", "journal_mode = WAL");
+      set(database, "wal_autocheckpoint = 0", "cell_size_check = ON");
       const file = new JournalFile(path, database);
       const version = (database.prepare("PRAGMA user_version").get() as { user_version: number }).user_version;
       for (let number = version; number < migrations.length; number++) {
@@ -197,11 +204,14 @@ export class JournalFile {
     }
   }
 
-  /** Opens the file to look at it; it must be of the newest version. */
+  /**
+   * Opens the file to look at it; it must be of the newest version, and nobody may write to it meanwhile. Nothing is written
+   * if this process has all permissions. Without them (Deno 2.9.6) SQLite is not told so, and makes a `-shm` beside the file.
+   */
   static openReadOnly(path: string): JournalFile {
-    const database = openDatabase(path, { readOnly: true });
+    const database = openUnlocked(path) ?? openDatabase(path, { readOnly: true });
     try {
-      database.exec("PRAGMA cell_size_check = ON");
+      set(database, "cell_size_check = ON");
       return new JournalFile(path, database);
     } catch (error) {
       database.close();
@@ -257,7 +267,7 @@ export class JournalFile {
    * it is tried again later.
    */
   checkpoint(): void {
-    this.#assertInPlace();
+    this.assertInPlace();
     try {
       this.#database.prepare("PRAGMA wal_checkpoint(PASSIVE)").all();
     } catch (error) {
@@ -265,8 +275,8 @@ export class JournalFile {
     }
   }
 
-  /** A copy whose writes would go to another file than the one that is found by its name keeps nothing. */
-  #assertInPlace(): void {
+  /** Throws if what is written would go to another file than the one that is found by its name: it keeps nothing. */
+  assertInPlace(): void {
     let inode: number | null | undefined;
     try {
       inode = Deno.statSync(this.path).ino;
@@ -303,9 +313,31 @@ export function rowsIn(database: DatabaseSync, sql: string): Iterable<readonly u
   return withArrays(database.prepare(sql)).iterate() as unknown as Iterable<readonly unknown[]>;
 }
 
-/** Has a database write to a log first. Not by `exec` (Deno 2.9.6), which doesn't see it fail after the row it answers. */
-function useLog(database: DatabaseSync): void {
-  database.prepare("PRAGMA journal_mode = WAL").all();
+/**
+ * Sets what a database is to do. Not by `exec` (Deno 2.9.6), whose errors have no code, and which doesn't see a statement
+ * fail after the row it answers.
+ */
+function set(database: DatabaseSync, ...pragmas: string[]): void {
+  for (const pragma of pragmas) database.prepare(`PRAGMA ${pragma}`).all();
+}
+
+/** Opens a database without its locks, so that it needs no index on the disk of what is in the log; if that is possible. */
+function openUnlocked(path: string): DatabaseSync | undefined {
+  if (Deno.build.os === "windows") return undefined;
+  const name = path.replace(/[%?#]/g, (special) => encodeURIComponent(special));
+  let database: DatabaseSync;
+  try {
+    database = openDatabase(`file:${name}?vfs=unix-none`, { readOnly: true });
+  } catch {
+    return undefined;
+  }
+  try {
+    set(database, "locking_mode = EXCLUSIVE");
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
 }
 
 /** Removes a file, if there is one. */
@@ -327,10 +359,16 @@ export function syncFile(path: string): void {
   }
 }
 
+/** The directory that a file is in. */
+export function directoryOf(path: string): string {
+  const slash = path.lastIndexOf("/");
+  return slash < 0 ? "." : path.slice(0, slash) || "/";
+}
+
 /** Has on the disk that a file is in its directory. Windows does so by itself, and opens no directory. */
 export function syncDirectory(path: string): void {
   if (Deno.build.os === "windows") return;
-  const directory = Deno.openSync(path.slice(0, path.lastIndexOf("/")) || "/", { read: true });
+  const directory = Deno.openSync(directoryOf(path), { read: true });
   try {
     directory.syncSync();
   } finally {

@@ -58,7 +58,8 @@ export function openChecked({ path, headPath, acceptLoss, nowMs, open }: Journal
   } catch (error) {
     if (!acceptLoss || !isDamage(error) || (error instanceof JournalRefused && error.isForeign)) throw error;
     lost = (error as Error).message;
-    salvage(path, { commits: acknowledged ?? 0, nowMs });
+    const kept = salvage(path, { commits: acknowledged ?? 0, nowMs });
+    if (kept !== undefined) lost += `; what there was is kept as ${quote(kept)}`;
     opened = openAndLoad(path, nowMs, open);
   }
   const { file, loaded } = opened;
@@ -89,6 +90,8 @@ function createJournal(path: string, nowMs: number): void {
 function openAndLoad(path: string, nowMs: number, open: OpenDatabase | undefined): CheckedJournal {
   if (!exists(path)) throw new JournalRefused(`The journal ${quote(path)} is missing`, false);
   assertJournalHeader(path);
+  // SQLite would open it to be read only, and call that an error of the disk.
+  Deno.openSync(path, { read: true, write: true }).close();
   const file = JournalFile.open(path, open);
   try {
     return { file, loaded: load(file, nowMs), lost: undefined };
@@ -116,7 +119,7 @@ function assertNothingLost(path: string, acknowledged: number | undefined): void
 }
 
 function damaged(path: string, lost: string): BusError {
-  return new BusError("store_damaged", `The journal ${quote(path)} is damaged: ${lost}`);
+  return new BusError("store_damaged", `The journal ${quote(path)} is not whole: ${lost}`);
 }
 
 /** What is missing of what was acknowledged, as a sentence. */

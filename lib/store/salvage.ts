@@ -26,13 +26,14 @@ type Row = readonly unknown[];
 
 /**
  * Replaces a damaged journal by one with every row that can be read and whose checksum is right. The damaged file stays
- * beside it, under its name with `.damaged-` and the time.
+ * beside it, under its name with `.damaged-` and the time; returns that name, if there was such a file.
  */
 export function salvage(
   path: string,
   { commits, nowMs }: { readonly commits: number; readonly nowMs: number },
-): void {
+): string | undefined {
   const aside = `${path}.damaged-${nowMs}`;
+  let kept: string | undefined;
   const keepAside = () => {
     // Linked, so that there is a file under the name at all times; a log that belongs to another file must not be.
     for (const ending of ["", "-wal"]) {
@@ -42,6 +43,9 @@ export function salvage(
         if (!(error instanceof Deno.errors.NotFound)) throw error;
         continue;
       }
+      kept ??= aside + ending;
+      // It has all messages, too.
+      if (Deno.build.os !== "windows") Deno.chmodSync(aside + ending, 0o600);
       if (ending !== "") Deno.removeSync(path + ending);
     }
   };
@@ -55,6 +59,7 @@ export function salvage(
       } catch { /* What it could not put in its place is not worth more than the rest. */ }
     }
   }, keepAside);
+  return kept;
 }
 
 function openDamaged(path: string): DatabaseSync | undefined {

@@ -236,9 +236,19 @@ export class SqliteStore implements Store {
     else this.#moving.push(() => this.#port.ask(question, transfer));
   }
 
-  /** See `Store.open`. Nobody else appends here, so nobody is ever told of that. */
+  /**
+   * See `Store.open`. Nobody else appends here, so nobody is ever told of that.
+   *
+   * @throws {BusError} `already_closed`: it was opened before.
+   */
   open(_listener?: StoreListener): Stored {
-    const content = this.#content!;
+    const content = this.#content;
+    if (content === undefined) {
+      throw new BusError(
+        "already_closed",
+        "Cannot open the store: a bus was opened on it before; make one for each bus",
+      );
+    }
     this.#content = undefined;
     const { startedMs, lastCreatedMs, goneFromMs, gone } = content;
     const topics = content.topics.map((topic): StoredTopic => {

@@ -51,10 +51,13 @@ Deno.test("GET /-/backup says length, checksum and counts before the copy, which
   assertEquals(seen, { made: 1, removed: 1 });
 });
 
-Deno.test("HEAD /-/backup makes no copy", async () => {
+Deno.test("HEAD /-/backup says what a copy would be, and makes none", async () => {
   const { seen, source } = copies(1);
   await using server = serve({}, { backup: source });
-  assertEquals((await server.ask("HEAD /-/backup")).status, 200);
+  const { status, headers } = await server.ask("HEAD /-/backup");
+  const names = ["content-type", "content-disposition"];
+  const values = ["application/vnd.sqlite3", 'attachment; filename="msgbus-backup.db"'];
+  assertEquals([status, names.map((name) => headers.get(name))], [200, values]);
   assertEquals(seen.made, 0);
 });
 
@@ -106,6 +109,20 @@ Deno.test("GET /-/backup says why a copy can't be made, and can be asked again",
   assertEquals([status, error], [507, "disk_full"]);
   full = false;
   assertEquals((await server.ask("GET /-/backup")).status, 200);
+});
+
+Deno.test("GET /-/backup that fails tells a code that is documented, and not where the server keeps what", async () => {
+  const failures: readonly [Error, readonly [number, string]][] = [
+    [new BusError("disk_full", 'Cannot write a backup to "/srv/data/backup.tmp": full'), [507, "disk_full"]],
+    [new BusError("store_unwritable", 'Cannot write a backup to "/srv/data/backup.tmp"'), [503, "store_failed"]],
+    [new BusError("already_closed", "Cannot use the journal /srv/data"), [503, "already_closed"]],
+    [new Deno.errors.NotFound("open '/srv/data/backup.tmp'"), [503, "store_failed"]],
+  ];
+  for (const [failure, answer] of failures) {
+    await using server = serve({}, { backup: () => Promise.reject(failure) });
+    const { status, error, body } = await server.ask("GET /-/backup");
+    assertEquals([status, error, /srv/.test(body)], [...answer, false]);
+  }
 });
 
 Deno.test("GET /-/backup is refused to the page of another site, and makes no copy", async () => {

@@ -1,4 +1,5 @@
 import type { ErrorCode } from "../../lib/errors.ts";
+import { openingFailureOf } from "../../lib/store/journal_file.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../deps.ts";
 import { symlink } from "../processes.ts";
@@ -82,7 +83,10 @@ Deno.test({
         Deno.renameSync(path, target);
         if (isDangling) Deno.removeSync(target, { recursive: true });
         await symlink(target, path);
-        assertEquals(await codeOfRejection(directory.open()), "store_exposed");
+        const error = await assertRejects(() => directory.open());
+        assertEquals((error as { code?: ErrorCode }).code, "store_exposed");
+        const repair = name === "" ? "name that one" : "put the file itself in its place";
+        assertStringIncludes((error as Error).message, `is a symbolic link to "${target}"; ${repair}`);
         if (!isDangling) continue;
         assertEquals([...Deno.readDirSync(directory.beside(""))].some(({ name }) => name === "target"), false);
       }
@@ -99,9 +103,34 @@ Deno.test({
       Deno.chownSync(name === "" ? directory.path : directory.file(name), 12345, null);
       const error = await assertRejects(() => directory.open());
       assertEquals((error as { code?: ErrorCode }).code, "store_exposed");
-      assertStringIncludes((error as Error).message, "chown 0 ");
+      assertStringIncludes((error as Error).message, "sudo -u '#12345'");
     }
   },
+});
+
+Deno.test({
+  name: "SqliteStore has no directory closed in which others have files, or may make some",
+  ignore: !hasModes,
+  async fn() {
+    for (const [mode, name] of [[0o1777, "head"], [0o755, "photo.jpg"]] as const) {
+      await using directory = new TestDirectory();
+      Deno.mkdirSync(directory.path);
+      Deno.writeTextFileSync(directory.file(name), "");
+      Deno.chmodSync(directory.path, mode);
+      const { message } = await assertRejects(() => directory.open()) as Error;
+      assertStringIncludes(message, "make a directory of its own");
+      assertEquals(message.includes("chmod"), false);
+    }
+  },
+});
+
+Deno.test("openingFailureOf: a file that may not be written, or on a disk that is read only, is unwritable", () => {
+  const readOnly = Object.assign(new Error("Read-only file system"), { code: "EROFS" });
+  const noRoom = Object.assign(new Error("disk I/O error"), { errcode: 4874 });
+  const codes = [new Deno.errors.PermissionDenied("no"), readOnly, noRoom].map((each) =>
+    openingFailureOf(each, "a").code
+  );
+  assertEquals(codes, ["store_unwritable", "store_unwritable", "disk_full"]);
 });
 
 Deno.test("SqliteStore says that a directory can't be made, or is none", async () => {

@@ -5,13 +5,14 @@ import { decodeMessages } from "../../lib/store/read_back.ts";
 import { STATE, type StateRow } from "../../lib/store/rows.ts";
 import { checkJournal } from "../../lib/store/sqlite.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
-import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects } from "../deps.ts";
+import { assert, assertEquals, assertGreater, assertNotEquals, assertRejects, assertStringIncludes } from "../deps.ts";
 import { appendOf, NO_COUNTS, NOW_MS, storedTopic, TestDirectory, textsOf, topicOf } from "./journals.ts";
 
 const foo = topicOf("foo");
 const bar = topicOf("bar", NOW_MS + 1);
 const DATABASE = "journal.db";
 const LOG = "journal.db-wal";
+const hasModes = Deno.build.os !== "windows";
 const PAGE_BYTES = 4096;
 
 /** A journal with a bit of everything, as a process leaves it that is killed: some of it is in the log only. */
@@ -284,9 +285,26 @@ Deno.test("SqliteStore with acceptLoss keeps every row that can be read of a dam
   assertGreater(refused, 8);
 });
 
+Deno.test("SqliteStore with acceptLoss says where it keeps the damaged file, for nobody else to read", async () => {
+  await using directory = await killed();
+  await directory.with(() => {});
+  const bytes = Deno.readFileSync(directory.file(DATABASE)).fill(0xff, 100);
+  Deno.writeFileSync(directory.file(DATABASE), bytes);
+  if (hasModes) Deno.chmodSync(directory.file(DATABASE), 0o700);
+  await directory.open({ acceptLoss: true });
+  const kept = directory.file(`${DATABASE}.damaged-${NOW_MS}`);
+  const [warning] = directory.warnings;
+  assert(warning?.kind === "loss", "no loss is told");
+  assertStringIncludes(warning.message, `what there was is kept as "${kept}"`);
+  assertEquals(Deno.readFileSync(kept), bytes);
+  if (hasModes) assertEquals(Deno.statSync(kept).mode! & 0o777, 0o600);
+});
+
 Deno.test("checkJournal tells what there is, and changes nothing", async () => {
   await using original = await killed();
-  const files = () => [DATABASE, LOG, "head"].map((name) => Deno.readFileSync(original.file(name)));
+  Deno.writeTextFileSync(original.file("lock"), "1\n", { mode: 0o600 });
+  const files = () =>
+    [...Deno.readDirSync(original.path)].map(({ name }) => [name, Deno.readFileSync(original.file(name))]);
   const before = files();
   const report = await checkJournal(original.path);
   assertEquals({ ...report, bytes: 0 }, {
@@ -334,7 +352,37 @@ Deno.test("checkJournal refuses a journal that is in use, and what is none", asy
   assertEquals(await code(directory.path), "store_damaged");
   const { store } = await directory.open();
   assertEquals(await code(directory.path), "store_locked");
+  assertEquals(await code(directory.file(DATABASE)), "store_locked");
   await store.close();
   Deno.writeTextFileSync(directory.beside("text"), "no journal");
   assertEquals(await code(directory.beside("text")), "store_damaged");
+});
+
+Deno.test("checkJournal of a file that is not there says no more than that", async () => {
+  await using directory = new TestDirectory();
+  const path = directory.beside("nothing.db");
+  assertEquals((await assertRejects(() => checkJournal(path)) as Error).message, `There is no journal "${path}"`);
+});
+
+Deno.test("checkJournal with few permissions needs none to write, and with all writes nothing", async () => {
+  await using directory = await killed();
+  const script = directory.beside("check.ts");
+  const module = JSON.stringify(new URL("../../lib/store/sqlite.ts", import.meta.url).href);
+  const path = JSON.stringify(directory.path);
+  Deno.writeTextFileSync(
+    script,
+    `import { checkJournal } from ${module};
+     const { messages, problems } = await checkJournal(${path});
+     console.log(messages, problems.length);`,
+  );
+  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const index = directory.file(`${DATABASE}-shm`);
+  for (const permission of ["--allow-read", "--allow-all"]) {
+    // Where there is a directory, SQLite can't make a file.
+    if (permission === "--allow-all" && hasModes) Deno.mkdirSync(index);
+    const args = ["run", "--quiet", "--no-check", "--no-prompt", `--config=${config}`, permission, script];
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    assertEquals(new TextDecoder().decode(stdout), "87 0\n", new TextDecoder().decode(stderr));
+    if (permission === "--allow-read") Deno.removeSync(index);
+  }
 });

@@ -1,5 +1,7 @@
+import { MessageBus } from "../../lib/bus/bus.ts";
 import type { Store } from "../../lib/bus/store.ts";
 import { SqliteStore } from "../../lib/store/sqlite.ts";
+import { directoryOf } from "../../lib/store/journal_file.ts";
 import { codeOfRejection } from "../bus/error_code.ts";
 import { assert, assertEquals, assertLess } from "../deps.ts";
 import { testStore } from "../store_suite.ts";
@@ -59,5 +61,40 @@ for (const thread of ["here", "worker"] as const) {
     await store.close();
     assertEquals((await outcomes).length, late.length);
     assertEquals(await codeOfRejection(store.read(topic, { first: 0, last: 1 })), "already_closed");
+  });
+}
+
+Deno.test("SqliteStore is for one bus: a second one is told so", async () => {
+  await using directory = new TestDirectory();
+  const store = await SqliteStore.create({ directory: directory.path });
+  {
+    await using _bus = await MessageBus.open({ store });
+    assertEquals(await codeOfRejection(MessageBus.open({ store })), "already_closed");
+  }
+  assertEquals(await codeOfRejection(MessageBus.open({ store })), "already_closed");
+});
+
+Deno.test("directoryOf is where a file is, whether or not its path says so", () => {
+  const paths = ["bus.db", "./bus.db", "a/bus.db", "/bus.db", "/a/b/bus.db"];
+  assertEquals(paths.map(directoryOf), [".", ".", "a", "/", "/a/b"]);
+});
+
+for (const thread of ["here", "worker"] as const) {
+  Deno.test(`SqliteStore acknowledges nothing that is stored in a file that was deleted or replaced (${thread})`, async () => {
+    for (const isReplaced of [false, true]) {
+      await using directory = new TestDirectory();
+      const fatal: string[] = [];
+      let nowMs = NOW_MS;
+      const onFatal = ({ code }: { code: string }) => void fatal.push(code);
+      const { store } = await directory.open({ thread, onFatal, now: () => nowMs });
+      await store.append(appendOf(topicOf("foo"), "a"));
+      const path = directory.file("journal.db");
+      if (isReplaced) Deno.copyFileSync(path, directory.beside("copy"));
+      Deno.removeSync(path);
+      if (isReplaced) Deno.renameSync(directory.beside("copy"), path);
+      nowMs += 1001;
+      assertEquals(await codeOfRejection(store.append(appendOf(topicOf("foo"), "b"))), "store_failed");
+      assertEquals([fatal, store.refusal?.code], [["store_failed"], "store_failed"]);
+    }
   });
 }
