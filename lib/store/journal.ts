@@ -171,6 +171,8 @@ export class Journal {
       const { file, loaded, lost } = openChecked(options);
       try {
         const head = HeadFile.open(headPath, loaded.state.commits);
+        // From here on both of its files are there.
+        file.assertInPlace();
         return { journal: new Journal(file, head, loaded, nowMs), content: loaded.content, lost };
       } catch (error) {
         file.close();

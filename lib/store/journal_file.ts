@@ -138,7 +138,9 @@ export class JournalFile {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
   readonly #rollback: StatementSync;
-  readonly #inode: number | null;
+  readonly #inode: number | null | undefined;
+  /** That of the write-ahead log, as soon as there is one. */
+  #logInode: number | null | undefined;
   #content: Deno.FsFile | undefined;
 
   private constructor(path: string, database: DatabaseSync) {
@@ -147,7 +149,7 @@ export class JournalFile {
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
     this.#rollback = database.prepare("ROLLBACK");
-    this.#inode = Deno.statSync(path).ino;
+    this.#inode = inodeOf(path);
   }
 
   /**
@@ -277,11 +279,11 @@ export class JournalFile {
 
   /** Throws if what is written would go to another file than the one that is found by its name: it keeps nothing. */
   assertInPlace(): void {
-    let inode: number | null | undefined;
-    try {
-      inode = Deno.statSync(this.path).ino;
-    } catch { /* Gone, or out of reach: it is not there. */ }
-    if (inode !== this.#inode) throw new Error(`${quote(this.path)} was deleted or replaced`);
+    const log = `${this.path}-wal`;
+    this.#logInode ??= inodeOf(log);
+    for (const [path, inode] of [[this.path, this.#inode], [log, this.#logInode]] as const) {
+      if (inodeOf(path) !== inode) throw new Error(`${quote(path)} was deleted or replaced`);
+    }
   }
 
   /** The bytes of the file, to be read. Open as long as the database: to close them lets go of all locks of the process. */
@@ -298,6 +300,15 @@ export class JournalFile {
   close(): void {
     this.#database.close();
     this.#content?.close();
+  }
+}
+
+/** What tells a file from another of its name; `undefined` if it is gone, or out of reach. */
+function inodeOf(path: string): number | null | undefined {
+  try {
+    return Deno.statSync(path).ino;
+  } catch {
+    return undefined;
   }
 }
 

@@ -81,14 +81,16 @@ Deno.test("directoryOf is where a file is, whether or not its path says so", () 
 
 for (const thread of ["here", "worker"] as const) {
   Deno.test(`SqliteStore acknowledges nothing that is stored in a file that was deleted or replaced (${thread})`, async () => {
-    for (const isReplaced of [false, true]) {
+    for (
+      const [name, isReplaced] of [["journal.db", false], ["journal.db", true], ["journal.db-wal", false]] as const
+    ) {
       await using directory = new TestDirectory();
       const fatal: string[] = [];
       let nowMs = NOW_MS;
       const onFatal = ({ code }: { code: string }) => void fatal.push(code);
       const { store } = await directory.open({ thread, onFatal, now: () => nowMs });
       await store.append(appendOf(topicOf("foo"), "a"));
-      const path = directory.file("journal.db");
+      const path = directory.file(name);
       if (isReplaced) Deno.copyFileSync(path, directory.beside("copy"));
       Deno.removeSync(path);
       if (isReplaced) Deno.renameSync(directory.beside("copy"), path);
