@@ -8,6 +8,7 @@
 import { parseArgs } from "../lib/deps/cli.ts";
 import { answerLength, isSuccess } from "./answer.ts";
 import { killChildren } from "./child.ts";
+import { print } from "./command_line.ts";
 import { Server } from "./server.ts";
 import { WorkerSocket } from "./worker_socket.ts";
 import { formatNumber, formatShare, formatSummary, formatTable, summarise } from "./summary.ts";
@@ -192,7 +193,7 @@ async function main(args: string[]): Promise<void> {
     boolean: ["help"],
     alias: { help: "h" },
   });
-  if (flags.help) return print(HELP);
+  if (flags.help) return void print(HELP);
   const number = (text: string | undefined, fallback: number) => text === undefined ? fallback : Number(text);
   const plan = {
     rounds: number(flags.rounds, 5),
@@ -221,10 +222,6 @@ async function main(args: string[]): Promise<void> {
     ];
   });
   print(formatTable(["way", "messages/s", "of pulling", "requests/s", "of pulling"], rows));
-}
-
-function print(text: string): void {
-  Deno.stdout.writeSync(encoder.encode(text));
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

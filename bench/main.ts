@@ -7,6 +7,7 @@
 
 import { parseArgs } from "../lib/deps/cli.ts";
 import { Child, killChildren } from "./child.ts";
+import { print, progress, readNames, readNumber } from "./command_line.ts";
 import { type Generator, OwnGenerator, Wrk } from "./generator.ts";
 import {
   formatHttp,
@@ -95,21 +96,13 @@ function readOptions(args: string[]) {
   if (flags.help) return HELP;
   const usual = [...Object.keys(IN_PROCESS), ...Object.keys(HTTP_WORKLOADS)];
   const all = [...usual, HTTP_STEPS, MEMORY];
-  const names: string[] = flags.only === undefined ? usual : flags.only.split(",");
-  const wrong = names.find((name) => !all.includes(name));
-  if (wrong !== undefined) throw new RangeError(`No benchmark "${wrong}"; there are ${all.join(" ")}`);
+  const names = readNames(flags.only, { all, usual });
   const generator: string = flags.generator ?? "own";
   if (generator !== "own" && generator !== "wrk") throw new RangeError(`No generator "${generator}": own or wrk`);
   const quick: boolean = flags.quick;
   const rounds = readNumber("rounds", flags.rounds, quick ? 2 : 7, 1, 1000);
   const seconds = readNumber("seconds", flags.seconds, quick ? 0.3 : 2, 0.1, 60);
   return { names, quick, json: flags.json as boolean, generator, plan: { rounds, roundMs: seconds * 1000 } };
-}
-
-function readNumber(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!(value >= min && value <= max)) throw new RangeError(`Bad --${name} "${text}": a number from ${min} to ${max}`);
-  return value;
 }
 
 const IN_PROCESS_DEADLINE_MS = 120_000;
@@ -125,16 +118,6 @@ function formatInProcess(figures: readonly InProcessFigures[]): string {
     ["in one process", "ns/operation"],
     figures.map(({ name, ns }) => [`${name}: ${IN_PROCESS[name]!.title}`, formatSummary(ns, formatNumber)]),
   );
-}
-
-/** Says what is going on, to a person who waits. */
-function progress(line: string): void {
-  if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function print(text: string): number {
-  Deno.stdout.writeSync(new TextEncoder().encode(text));
-  return 0;
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {

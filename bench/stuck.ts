@@ -6,6 +6,7 @@
 
 import { parseArgs } from "../lib/deps/cli.ts";
 import { killChildren } from "./child.ts";
+import { progress } from "./command_line.ts";
 import { NarrowSockets } from "./narrow_socket.ts";
 import { Server } from "./server.ts";
 import { formatNumber, formatSummary, formatTable, summarise, type Summary } from "./summary.ts";
@@ -208,10 +209,6 @@ function formatStuck({ readers, megabytes, memoryBytes, deliveries, cpuMicros }:
       ],
     ],
   );
-}
-
-function progress(line: string): void {
-  if (Deno.stderr.isTerminal()) Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
 function readCount(name: string, text: string): number {

@@ -7,6 +7,7 @@
 
 import { parseArgs } from "../../lib/deps/cli.ts";
 import { endChildren } from "../child.ts";
+import { print, progress, readNames, readNumber, say } from "../command_line.ts";
 import { machineNow, today } from "../machine.ts";
 import type { FanOutFigures } from "../peers/fan_out.ts";
 import { survey } from "../peers/lineup.ts";
@@ -88,9 +89,7 @@ function readOptions(args: string[]) {
     },
   });
   if (flags.help) return HELP;
-  const names: string[] = flags.only === undefined ? NAMES : flags.only.split(",");
-  const wrong = names.find((name) => !NAMES.includes(name));
-  if (wrong !== undefined) throw new RangeError(`No benchmark "${wrong}"; there are ${NAMES.join(" ")}`);
+  const names = readNames(flags.only, { all: NAMES });
   const generator: string = flags.generator ?? "mixed";
   if (!Object.hasOwn(GENERATORS, generator)) throw new RangeError(`No generator "${generator}"`);
   const quick: boolean = flags.quick;
@@ -107,26 +106,6 @@ function readOptions(args: string[]) {
     rounds: readNumber("rounds", flags.rounds, quick ? 1 : 5, 1, 1000),
     roundMs: readNumber("seconds", flags.seconds, quick ? 0.3 : 2, 0.1, 60) * 1000,
   };
-}
-
-function readNumber(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!(value >= min && value <= max)) throw new RangeError(`Bad --${name} "${text}": a number from ${min} to ${max}`);
-  return value;
-}
-
-/** Says what is going on, to a person who waits. */
-function progress(line: string): void {
-  if (Deno.stderr.isTerminal()) say(line);
-}
-
-function say(line: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function print(text: string): number {
-  Deno.stdout.writeSync(new TextEncoder().encode(text));
-  return 0;
 }
 
 async function main(args: string[]): Promise<number> {

@@ -7,6 +7,7 @@
 
 import { parseArgs } from "../../lib/deps/cli.ts";
 import { killChildren } from "../child.ts";
+import { print, progress, readNames, readNumber, say } from "../command_line.ts";
 import { machineNow, today } from "../machine.ts";
 import { FAN_OUT_WORKLOADS, type FanOutFigures, measureFanOut } from "./fan_out.ts";
 import { measureIdle } from "./idle.ts";
@@ -76,9 +77,7 @@ function readOptions(args: string[]) {
     },
   });
   if (flags.help) return HELP;
-  const names: string[] = flags.only === undefined ? NAMES : flags.only.split(",");
-  const wrong = names.find((name) => !NAMES.includes(name));
-  if (wrong !== undefined) throw new RangeError(`No benchmark "${wrong}"; there are ${NAMES.join(" ")}`);
+  const names = readNames(flags.only, { all: NAMES });
   const quick: boolean = flags.quick;
   const subscribers: string = flags.subscribers ?? "1,10,100,500";
   return {
@@ -91,26 +90,6 @@ function readOptions(args: string[]) {
     idleSubscribers: quick ? 500 : 10_000,
     topics: quick ? 5000 : 50_000,
   };
-}
-
-function readNumber(name: string, text: string | undefined, fallback: number, min: number, max: number): number {
-  const value = text === undefined ? fallback : Number(text);
-  if (!(value >= min && value <= max)) throw new RangeError(`Bad --${name} "${text}": a number from ${min} to ${max}`);
-  return value;
-}
-
-/** Says what is going on, to a person who waits. */
-function progress(line: string): void {
-  if (Deno.stderr.isTerminal()) say(line);
-}
-
-function say(line: string): void {
-  Deno.stderr.writeSync(new TextEncoder().encode(`${line}\n`));
-}
-
-function print(text: string): number {
-  Deno.stdout.writeSync(new TextEncoder().encode(text));
-  return 0;
 }
 
 const directory = await Deno.makeTempDir({ prefix: "msgbus-peers-" });
