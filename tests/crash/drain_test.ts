@@ -4,6 +4,7 @@
  * @module
  */
 
+import { beginPublish } from "../daemon/daemon.ts";
 import { assert, assertEquals } from "../deps.ts";
 import { assertClean } from "../history/checker.ts";
 import { Connection } from "../history/connection.ts";
@@ -79,9 +80,7 @@ Deno.test("msgbusd --data: a second SIGTERM under load ends it at once, and lose
   crowd.start({ publishers: 8, workers: 2, subscribers: 1 });
   await crowd.published(500);
   // A request whose body never comes keeps it draining.
-  using half = await Deno.connect({ hostname: "127.0.0.1", port: victim.port });
-  const head = "PUT /quiet HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 10\r\n\r\nhalf";
-  await half.write(new TextEncoder().encode(head));
+  using _half = await beginPublish(victim.port, "quiet", "half", 10);
   const { process } = victim;
   const ended = victim.stop(crowd);
   await process.stderr.find("draining: SIGTERM");

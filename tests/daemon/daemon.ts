@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Connection, headOf } from "../http/serving.ts";
 import { type Program, start, type StartOptions } from "../processes.ts";
 
 /** A msgbusd that listens. */
@@ -51,4 +52,17 @@ export async function publish(port: number, topic: string, body: BodyInit, host 
   const response = await fetch(`http://${host}:${port}/${topic}`, { method: "PUT", body });
   await response.body?.cancel();
   return response.status;
+}
+
+/** Begins a publish of `length` bytes, of which only `part` comes; the server has it in work then. */
+export async function beginPublish(port: number, topic: string, part: string, length: number): Promise<Connection> {
+  const fields = { host: "localhost", "content-length": String(length), expect: "100-continue" };
+  const connection = await Connection.open(port);
+  await connection.write(headOf(`PUT /${topic} HTTP/1.1`, fields));
+  await connection.bytes("HTTP/1.1 100 Continue\r\n\r\n".length);
+  await connection.write(part);
+  // What comes later and is answered was read later.
+  const health = await fetch(`http://127.0.0.1:${port}/-/health`);
+  await health.body?.cancel();
+  return connection;
 }

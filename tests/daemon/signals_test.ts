@@ -7,18 +7,7 @@
 import { assertEquals, assertStringIncludes } from "../deps.ts";
 import { Connection, HANDSHAKE, headOf } from "../http/serving.ts";
 import { Socket } from "../http/socket.ts";
-import { daemon, publish } from "./daemon.ts";
-
-/** Begins a publish of `length` bytes, of which only `part` comes; the server has it in work then. */
-async function beginPublish(port: number, part: string, length: number): Promise<Connection> {
-  const fields = { host: "localhost", "content-length": String(length), expect: "100-continue" };
-  const connection = await Connection.open(port);
-  await connection.write(headOf("PUT /foo HTTP/1.1", fields));
-  await connection.bytes("HTTP/1.1 100 Continue\r\n\r\n".length);
-  await connection.write(part);
-  await publish(port, "another", "a request that comes later is answered");
-  return connection;
-}
+import { beginPublish, daemon, publish } from "./daemon.ts";
 
 for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
   Deno.test(`msgbusd drains on ${signal}: it says so, and exits with 0`, async () => {
@@ -43,7 +32,7 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
 
   Deno.test(`msgbusd exits at once, with ${code}, on a second ${signal}`, async () => {
     await using server = await daemon();
-    using _stuck = await beginPublish(server.port, "half a b", 1000);
+    using _stuck = await beginPublish(server.port, "foo", "half a b", 1000);
     server.kill(signal);
     assertStringIncludes((await server.stderr.next())!, "draining");
     server.kill(signal);
@@ -53,7 +42,7 @@ for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
 
 Deno.test("msgbusd finishes the requests it has begun while it drains, and takes no new ones", async () => {
   await using server = await daemon();
-  using slow = await beginPublish(server.port, "sl", 4);
+  using slow = await beginPublish(server.port, "foo", "sl", 4);
   server.kill("SIGTERM");
   assertStringIncludes((await server.stderr.next())!, "draining");
   assertEquals(await publish(server.port, "foo", "too late"), 503);
