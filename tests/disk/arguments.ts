@@ -16,6 +16,12 @@ export function countOfRuns(usual: number): number {
   return argument("runs") ?? usual;
 }
 
+/** The numbers to try: from 1 to as many as are given, `usual` if nothing is said. */
+export function numbersOfRuns(usual: readonly number[]): readonly number[] {
+  const given = argument("runs");
+  return given === undefined ? usual : Array.from({ length: given }, (_, i) => i + 1);
+}
+
 /** The seed of what is random, and how many more to go through; from 1 on if nothing is said. */
 export function seeds(): number[] {
   const first = argument("seed") ?? 1;
