@@ -114,8 +114,20 @@ export function assertJournalHeader(path: string): void {
   if (new TextDecoder("latin1").decode(header.subarray(0, MAGIC.length)) !== MAGIC) refuse("it is no journal", false);
   const view = new DataView(header.buffer);
   if (view.getUint32(APPLICATION_ID_AT) !== APPLICATION_ID) refuse("it is another program's database", true);
-  const version = view.getUint32(VERSION_AT);
-  if (version > SCHEMA_VERSION) refuse(`it has version ${version}, and this program knows ${SCHEMA_VERSION}`, true);
+  assertKnown(path, view.getUint32(VERSION_AT), SCHEMA_VERSION);
+}
+
+function assertKnown(path: string, version: number, newest: number): void {
+  if (version <= newest) return;
+  throw new JournalRefused(
+    `Not using ${quote(path)}: it has version ${version}, and this program knows ${newest}`,
+    true,
+  );
+}
+
+/** The version of a database, which its log may know before its header does. */
+function versionOf(database: DatabaseSync): number {
+  return (database.prepare("PRAGMA user_version").get() as { user_version: number }).user_version;
 }
 
 /** A file that is not used. */
@@ -190,7 +202,8 @@ export class JournalFile {
       set(database, "locking_mode = EXCLUSIVE", "synchronous = FULL", "journal_mode = WAL");
       set(database, "wal_autocheckpoint = 0", "cell_size_check = ON");
       const file = new JournalFile(path, database);
-      const version = (database.prepare("PRAGMA user_version").get() as { user_version: number }).user_version;
+      const version = versionOf(database);
+      assertKnown(path, version, migrations.length);
       for (let number = version; number < migrations.length; number++) {
         file.transaction(() => {
           for (const sql of migrations[number]!) database.exec(sql);
@@ -214,6 +227,7 @@ export class JournalFile {
     const database = openUnlocked(path) ?? openDatabase(path, { readOnly: true });
     try {
       set(database, "cell_size_check = ON");
+      assertKnown(path, versionOf(database), SCHEMA_VERSION);
       return new JournalFile(path, database);
     } catch (error) {
       database.close();
