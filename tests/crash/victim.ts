@@ -63,12 +63,27 @@ export class Victim implements Place, AsyncDisposable {
 
   /** Starts it again. */
   async revive(crowd: Crowd): Promise<void> {
-    await this.#start(() => crowd.back());
+    await this.#start({ onReady: () => crowd.back() });
   }
 
-  async #start(onReady = () => {}): Promise<void> {
+  /** Starts it again under a program that kills it sometime; resolves when that has happened. */
+  async doom(crowd: Crowd, under: readonly string[]): Promise<void> {
+    await this.#start({
+      under,
+      onReady: () => {
+        crowd.back();
+        // From now on it may be any moment.
+        crowd.killed();
+      },
+    });
+    await this.#process!.code;
+    this.#up = Promise.withResolvers();
+    await this.#ended();
+  }
+
+  async #start({ under, onReady = () => {} }: { under?: readonly string[]; onReady?: () => void } = {}): Promise<void> {
     const before = performance.now();
-    this.#process = start("msgbusd", ["--bind", `127.0.0.1:${this.port}`, ...this.#args]);
+    this.#process = start("msgbusd", ["--bind", `127.0.0.1:${this.port}`, ...this.#args], { under });
     await this.#process.stderr.find("msgbusd listening on ");
     this.startsMs.push(performance.now() - before);
     onReady();
@@ -79,6 +94,10 @@ export class Victim implements Place, AsyncDisposable {
     this.#up = Promise.withResolvers();
     crowd.killed(signal === "SIGKILL" ? "kill" : "stop");
     this.#process!.kill(signal);
+    return await this.#ended();
+  }
+
+  async #ended(): Promise<number> {
     const code = await this.#process!.code;
     await this.#process![Symbol.asyncDispose]();
     return code;

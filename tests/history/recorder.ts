@@ -42,6 +42,8 @@ export interface CrowdOptions {
   readonly topics?: readonly string[];
   /** How long a publisher pauses after an answer, in milliseconds. Default 0. */
   readonly pauseMs?: number;
+  /** How long payloads are at least, in bytes. Default 0. */
+  readonly payloadBytes?: number;
 }
 
 /** How many there are of each. */
@@ -78,7 +80,7 @@ export class Crowd {
   #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
 
   constructor(options: CrowdOptions) {
-    this.#options = { topics: ["a", "b", "c/d"], pauseMs: 0, ...options };
+    this.#options = { topics: ["a", "b", "c/d"], pauseMs: 0, payloadBytes: 0, ...options };
   }
 
   /** How many publishes were acknowledged. */
@@ -204,7 +206,7 @@ export class Crowd {
   }
 
   async #publisher(client: string): Promise<void> {
-    const { random, pauseMs } = this.#options;
+    const { random, pauseMs, payloadBytes } = this.#options;
     const payloads = new Payloads(client, random);
     let wanted: Wanted | undefined;
     let number = 0;
@@ -215,7 +217,7 @@ export class Crowd {
         const idempotencyKey = random() < 0.8 ? `${client}-${number++ >> 1}` : undefined;
         const { topics } = this.#options;
         const topic = idempotencyKey === undefined ? this.#topic() : topics[number % topics.length]!;
-        wanted = { client, topic, payload: payloads.next(), key, idempotencyKey };
+        wanted = { client, topic, payload: payloads.next().padEnd(payloadBytes, "."), key, idempotencyKey };
       }
       const given: Wanted = wanted;
       // Without a key nobody can try again.
