@@ -275,6 +275,13 @@ Deno.test("msgbusd --data exits with 65 if acknowledged messages are missing, un
   assertEquals(payloadsOf((await ask(again, "GET /orders?since=earliest")).text).at(-1), "d");
 });
 
+Deno.test("msgbusd --data that fails for its address leaves nothing on the disk", async () => {
+  await using there = await folder();
+  await using server = await daemon();
+  const { code } = await ending(["--bind", `127.0.0.1:${server.port}`, "--data", there.data]);
+  assertEquals([code, [...Deno.readDirSync(there.path)]], [75, []]);
+});
+
 Deno.test("a backup that msgbus made while msgbusd worked is checked, restored, and has another epoch", async () => {
   await using there = await folder();
   await using first = await daemon(["--data", there.data]);
