@@ -85,8 +85,11 @@ const MAX_WAITING_BYTES = 64 * 1024 ** 2;
 const CHANGE_BYTES = 256;
 /** How often it is tried whether there is room again, in milliseconds. */
 const PROBE_MS = 1000;
-/** How many reads of several messages the journal may be asked for at a time: who publishes waits for those. */
-const MAX_READS = 4;
+/**
+ * How many reads of several messages the journal may be asked for at a time: who publishes waits for those. On this thread
+ * each takes its time from the turn of the event loop, and is answered in it.
+ */
+const MAX_READS = { here: 1, worker: 4 };
 /** How many turns of the event loop may bring more to what is about to be stored. */
 const MAX_TURNS = 8;
 /** How long the journal may not know what has left a log, in milliseconds. */
@@ -350,8 +353,9 @@ export class SqliteStore implements Store {
   ): Promise<readonly MessageInit[]> {
     // A single message may be about to be dropped; reading it is little work.
     if (ids.first === ids.last) return await this.#read(topic, ids);
-    if (this.#reading >= MAX_READS) await new Promise<void>((resolve) => this.#readsToCome.push(resolve));
-    else this.#reading++;
+    if (this.#reading >= MAX_READS[this.#port.isHere ? "here" : "worker"]) {
+      await new Promise<void>((resolve) => this.#readsToCome.push(resolve));
+    } else this.#reading++;
     try {
       return await this.#read(topic, ids);
     } finally {
