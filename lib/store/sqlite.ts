@@ -276,13 +276,14 @@ export class SqliteStore implements Store {
 
   async #close(): Promise<void> {
     this.#drops.end();
-    clearTimeout(this.#probeTimer);
     if (this.refusal === undefined) this.#drops.flush();
     if (!this.#gathering.isIdle) {
       this.#idle = Promise.withResolvers();
       this.#gathering.send();
       await this.#idle.promise;
     }
+    // Only now: what was sent last may have found the disk full.
+    clearTimeout(this.#probeTimer);
     if (this.#fatal === undefined) await this.#journal.close();
     this.#journal.end();
     this.#directory.close();
