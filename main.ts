@@ -8,7 +8,7 @@ import { MessageBus } from "./lib/bus/bus.ts";
 import { systemClock } from "./lib/bus/clock.ts";
 import { combineObservers } from "./lib/bus/observer.ts";
 import { createHandler } from "./lib/http/handler.ts";
-import { isLoopbackAddress, listen } from "./lib/http/listen.ts";
+import { assertFree, isLoopbackAddress, listen } from "./lib/http/listen.ts";
 import { check } from "./lib/daemon/check.ts";
 import { openJournal } from "./lib/daemon/journal.ts";
 import { refusalLog } from "./lib/daemon/refusal_log.ts";
@@ -38,6 +38,8 @@ async function serve(options: Options): Promise<number> {
   watchEventLoop(systemClock, (seconds) => metrics.lagged(seconds));
   const observers = [metrics, stallLog(log, systemClock), postponedLog(log, systemClock), clockLog(log)];
   const observer = combineObservers(...observers, ...watched ? [messageLog(log)] : []);
+  // First: a start that fails for its address leaves nothing on the disk.
+  if (options.data !== undefined) await assertFree(options.bind);
   // This module is the journal's worker, too: a program is one file when it is bundled or compiled.
   const journal = await openJournal(options, { log, metrics, workerUrl: import.meta.url });
   await using bus = await MessageBus.open({ ...limitsAmong(options), observer, store: journal?.store });

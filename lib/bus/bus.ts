@@ -312,7 +312,7 @@ export class MessageBus implements AsyncDisposable {
    * @throws {BusError} as {@linkcode MessageBus.publish}, if not even the first can be published.
    */
   redrive(topic: string, { group }: RedriveOptions = {}): Promise<Redriven | undefined> {
-    return this.#parts.deadLetters.redrive(topic, group, this.#assertOpenNow);
+    return this.#parts.redrives.redrive(topic, group, this.#assertOpenNow);
   }
 
   /**

@@ -7,24 +7,18 @@
 
 import { withServerHeaders } from "../attributes.ts";
 import type { Message } from "../message.ts";
-import { canonicalTopicName, isTopicName } from "../topic_name.ts";
+import { isTopicName } from "../topic_name.ts";
 import { formatDuration } from "../wire/duration.ts";
-import type { Redriven } from "./answers.ts";
 import type { Clock } from "./clock.ts";
 import type { Group } from "./group.ts";
 import type { Intake } from "./intake.ts";
 import type { Item } from "./item.ts";
 import type { Pager } from "./pager.ts";
-import type { Retention } from "./retention.ts";
-import type { Topic } from "./topic.ts";
-import type { TopicTable } from "./topic_table.ts";
 
 /** What {@linkcode DeadLetters} work with. */
 export interface DeadLettersParts {
   readonly clock: Clock;
   readonly intake: Intake;
-  readonly topics: TopicTable;
-  readonly retention: Retention;
   /** Tells the store of what has changed in a group; settles when that has learnt of it. */
   readonly tell: (group: Group) => void | Promise<void>;
   readonly pager: Pager;
@@ -38,7 +32,7 @@ interface Grave {
 /** How long dead letters are kept, in milliseconds. */
 export const DEAD_TTL_MS = 7 * 86_400_000;
 const RETRY_MS = 1000;
-/** How many are moved, or published again, in a turn of the event loop. */
+/** How many are moved in a turn of the event loop. */
 const MAX_PER_TURN = 1000;
 const DEAD_SEGMENT = "-dead";
 
@@ -62,9 +56,6 @@ export class DeadLetters {
   /** How many may be moved in this turn. */
   #left = MAX_PER_TURN;
   #moved = 0;
-  #redriven = 0;
-  /** Those that are being published to their topics again, by their cursors. */
-  readonly #leaving = new Set<string>();
 
   /** Makes one that has moved none. */
   constructor(parts: DeadLettersParts) {
@@ -74,62 +65,6 @@ export class DeadLetters {
   /** How many were moved. */
   get moved(): number {
     return this.#moved;
-  }
-
-  /** How many were published to their topics again. */
-  get redriven(): number {
-    return this.#redriven;
-  }
-
-  /** See `MessageBus.redrive`; `assertOpen` throws if the bus may not be used any more. */
-  async redrive(name: string, group: string | undefined, assertOpen: () => void): Promise<Redriven | undefined> {
-    assertOpen();
-    const { topics, retention, pager, clock, intake } = this.#parts;
-    const origin = canonicalTopicName(name);
-    const dead = topics.get(deadTopicOf(origin) ?? "");
-    if (dead === undefined) return topics.get(origin) === undefined ? undefined : { redriven: 0, remaining: 0 };
-    retention.expire(dead, clock.now());
-    const ids = await this.#lettersOf(dead, (letter) => comesFrom(letter, origin, group));
-    let redriven = 0;
-    for (const id of ids) {
-      try {
-        if (redriven > 0 && redriven % MAX_PER_TURN === 0) await new Promise<void>((resolve) => clock.defer(resolve));
-        if (dead.log.isCold(id)) await pager.warm(dead, id);
-        const letter = dead.log.get(id);
-        // Somebody else may be at it, and with a store that takes its time it may be gone meanwhile.
-        if (letter === undefined || dead.deleted || this.#leaving.has(letter.cursor)) continue;
-        this.#leaving.add(letter.cursor);
-        try {
-          assertOpen();
-          const answer = intake.appendAgain(origin, letter);
-          if (answer !== undefined) await answer;
-        } finally {
-          this.#leaving.delete(letter.cursor);
-        }
-      } catch (error) {
-        // What was published is.
-        if (redriven === 0) throw error;
-        break;
-      }
-      retention.takeOut(dead, id, clock.now());
-      this.#redriven++;
-      redriven++;
-    }
-    return { redriven, remaining: ids.filter((id) => dead.log.has(id)).length };
-  }
-
-  /** The ids of the retained dead letters that are wanted. */
-  async #lettersOf(dead: Topic, isWanted: (letter: Message) => boolean): Promise<number[]> {
-    const { log } = dead;
-    const ids: number[] = [];
-    // No further than now: what is redriven may come back.
-    const end = log.next;
-    for (let id = log.first; id < end; id = log.idFrom(id + 1)) {
-      if (log.isCold(id)) await this.#parts.pager.warm(dead, id);
-      const letter = log.get(id);
-      if (letter !== undefined && isWanted(letter)) ids.push(id);
-    }
-    return ids;
   }
 
   /**
@@ -223,10 +158,6 @@ export class DeadLetters {
 /** Whether a group, or its topic, was deleted or forgotten; there may be another one of its name. */
 function isGone(group: Group): boolean {
   return group.topic.deleted || group.topic.groups.get(group.name) !== group;
-}
-
-function comesFrom({ headers }: Message, topic: string, group: string | undefined): boolean {
-  return headers["msgbus-dead-topic"] === topic && (group === undefined || headers["msgbus-dead-group"] === group);
 }
 
 function storyOf({ group, id, attempt, reason }: Item, { topic, createdMs, ttlMs }: Message): Record<string, string> {

@@ -73,7 +73,11 @@ export class Groups {
   restore(topic: Topic, stored: readonly StoredGroup[]): void {
     const nowMs = this.#parts.clock.now();
     if (!stored.some(({ name }) => name === QUEUE)) this.#make(topic, QUEUE, { next: 0 });
-    for (const kept of stored) this.#make(topic, kept.name, { next: kept.next, isNew: false }).restore(kept, nowMs);
+    for (const kept of stored) {
+      // As long as its topic: those that stay idle are not all to be forgotten at once.
+      const { usedMs } = topic;
+      this.#make(topic, kept.name, { next: kept.next, isNew: false, usedMs }).restore(kept, nowMs);
+    }
   }
 
   /** Ends the groups of a topic that is gone. */
@@ -209,9 +213,16 @@ export class Groups {
   }
 
   /** Makes a group. The queue is always there, and so nothing to tell the store of. */
-  #make(topic: Topic, name: string, { next, isNew = name !== QUEUE }: { next: number; isNew?: boolean }): Group {
-    const { clock, host, limits: { maxAttempts, groupIdleMs } } = this.#parts;
-    const usedMs = clock.now();
+  #make(
+    topic: Topic,
+    name: string,
+    { next, isNew = name !== QUEUE, usedMs = this.#parts.clock.now() }: {
+      next: number;
+      isNew?: boolean;
+      usedMs?: number;
+    },
+  ): Group {
+    const { host, limits: { maxAttempts, groupIdleMs } } = this.#parts;
     const isEndless = maxAttempts === 0 || deadTopicOf(topic.info.name) === undefined;
     const group = new Group(topic, name, host, {
       next,

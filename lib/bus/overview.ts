@@ -57,7 +57,7 @@ export class Overview {
       nacked: this.#parts.leases.nacked,
       redelivered: this.#parts.queues.redelivered,
       dead: this.#parts.deadLetters.moved,
-      redriven: this.#parts.deadLetters.redriven,
+      redriven: this.#parts.redrives.count,
       delivered: this.#parts.subscriptions.delivered,
     };
   }

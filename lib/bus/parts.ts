@@ -23,6 +23,7 @@ import { Queues } from "./queues.ts";
 import { Requests } from "./requests.ts";
 import { Retention } from "./retention.ts";
 import { Schedule } from "./schedule.ts";
+import { Redrives } from "./redrives.ts";
 import { newestMsOf, restore } from "./restore.ts";
 import type { Store, Stored } from "./store.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -56,6 +57,7 @@ export interface BusParts extends BusSetup {
   readonly browsing: Browsing;
   readonly leases: Leases;
   readonly deadLetters: DeadLetters;
+  readonly redrives: Redrives;
   readonly subscriptions: Subscriptions;
 }
 
@@ -173,7 +175,8 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
   });
   const requests = new Requests({ clock, intake, maxPayloadBytes: limits.maxPayloadBytes });
   const tell = (group: Group): void | Promise<void> => keeper.tell(group);
-  const deadLetters = new DeadLetters({ clock, intake, topics, retention, pager, tell });
+  const deadLetters = new DeadLetters({ clock, intake, tell, pager });
+  const redrives = new Redrives({ clock, intake, topics, retention, pager });
   const keeper = new GroupKeeper({ clock, store, retention, topics, groups, queues, deadLetters });
   const settledMs = () => intake.settledMs();
   const subscriptions = new Subscriptions({ clock, schedule, observer, topics, retention, pager, fanout, settledMs });
@@ -194,6 +197,7 @@ export function assemble(setup: BusSetup, { stored, others }: BusBeginning): Bus
     browsing,
     leases,
     deadLetters,
+    redrives,
     subscriptions,
   };
   restore(parts, stored);

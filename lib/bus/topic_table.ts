@@ -45,6 +45,10 @@ export interface TopicTableParts {
   readonly lastCreatedMs: number;
 }
 
+/** How many topics that were kept count as used at the same time, and how long before the next ones, in milliseconds. */
+const RESTORED_TOGETHER = 100;
+const RESTORED_EVERY_MS = 100;
+
 /** Keeps the topics by name. */
 export class TopicTable {
   /** Those that are gone. */
@@ -138,7 +142,9 @@ export class TopicTable {
   /** Takes over a topic that the store has kept, and its groups. The limits don't refuse it. */
   restore(stored: StoredTopic): Topic {
     const { clock, groups, schedule, retention, timeline, pages } = this.#parts;
-    const topic = new Topic(stored.info, { nowMs: clock.now(), timeline, pages });
+    // As if they had been used one after the other: those that stay idle are not all to be removed at once.
+    const nowMs = clock.now() + Math.floor(this.#topics.size / RESTORED_TOGETHER) * RESTORED_EVERY_MS;
+    const topic = new Topic(stored.info, { nowMs, timeline, pages });
     this.#enter(topic);
     retention.restore(topic, stored);
     if (topic.log.length > 0) schedule.move(topic.appointment!, topic.expiresMs);

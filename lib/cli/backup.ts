@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { Requests } from "../client/requests.ts";
 import { unreachable } from "../client/failure.ts";
 import { BusError, quote } from "../errors.ts";
+import { formatCount } from "../wire/count.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { type Io, writeText } from "./io.ts";
@@ -105,10 +106,10 @@ async function copy(
   }
   const sha256 = hash.digest("hex");
   if (length !== Number(headers.get("content-length")) || sha256 !== expected) {
-    throw requests.unexpected(response, `a backup that was damaged on its way, of ${length} bytes`);
+    throw requests.unexpected(response, `a backup that was damaged on its way, of ${formatCount(length, "byte")}`);
   }
-  const counts = `${headers.get("msgbus-messages")} messages of ${headers.get("msgbus-topics")} topics`;
-  return { sha256, summary: `${counts}, ${length} bytes` };
+  const counted = (name: string) => formatCount(Number(headers.get(`msgbus-${name}s`)), name);
+  return { sha256, summary: `${counted("message")} of ${counted("topic")}, ${formatCount(length, "byte")}` };
 }
 
 /** The pieces of a body; one that breaks off is told as a server that can't be reached. */

@@ -8,6 +8,7 @@ import type { GroupStats } from "../bus/answers.ts";
 import { BusError, escapeControls, quote } from "../errors.ts";
 import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
+import { formatCount } from "../wire/count.ts";
 import { formatDuration } from "../wire/duration.ts";
 import { formatTime } from "../wire/time.ts";
 import { textFlag } from "./attributes.ts";
@@ -126,12 +127,9 @@ if the topic took only some.`,
   const { redriven, remaining } = answer;
   if (format === "json") await writeText(io, `${JSON.stringify({ redriven, remaining })}\n`);
   if (redriven + remaining === 0) throw new BusError("empty", `No dead letters of ${quote(topic!)}`);
-  io.say(`redriven ${redriven} dead letter${redriven === 1 ? "" : "s"} to ${quote(topic!)}`);
+  io.say(`redriven ${formatCount(redriven, "dead letter")} to ${quote(topic!)}`);
   if (remaining === 0) return EXIT.done;
-  throw new BusError(
-    "topic_full",
-    `Left ${remaining} dead letter${remaining === 1 ? "" : "s"}: the topic took no more`,
-  );
+  throw new BusError("topic_full", `Left ${formatCount(remaining, "dead letter")}: the topic took no more`);
 });
 
 /**

@@ -20,11 +20,11 @@ export interface PersistOptions {
   readonly io: Pick<Io, "say">;
 }
 
-// What a server that restarts may answer, or not.
-const MAY_PASS: readonly ErrorCode[] = ["unreachable", "draining", "overloaded", "too_many_leased"];
+// What a server that restarts may answer, or not, or one that waits for room.
+const MAY_PASS: readonly ErrorCode[] = ["unreachable", "disk_full", "draining", "overloaded", "too_many_leased"];
 
 /**
- * Makes an attempt with the time that is left. If the server can't be reached or is busy, makes another one after a
+ * Makes an attempt with the time that is left. If the server can't be reached, is busy or has no room on its disk, makes another one after a
  * while, the last one when the time is up. Resolves to `undefined` when it is told to give up.
  *
  * @throws {BusError} what the last attempt threw.

@@ -9,6 +9,7 @@ import type { Client } from "../client/client.ts";
 import type { ClientPublishOptions } from "../client/publishing.ts";
 import { BusError, type ErrorCode } from "../errors.ts";
 import { parseCursor, type Position } from "../message.ts";
+import { formatCount } from "../wire/count.ts";
 import { ATTRIBUTE_FLAGS, attributesOfFlags, textFlag } from "./attributes.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { durationFlag, timeFlag } from "./durations.ts";
@@ -136,7 +137,7 @@ async function publishLines({ client, topic, io, options, report }: {
     for await (const block of blocksOfLines(io.stdin)) await publishBlock(block);
   } catch (error) {
     if (!(error instanceof BusError) || published === 0) throw error;
-    const count = `${published} message${published === 1 ? "" : "s"}`;
+    const count = formatCount(published, "message");
     // Without an answer nobody knows about the lines that were on their way.
     const before = error.code === "unreachable" ? `at least ${count} published` : `after ${count} published`;
     throw new BusError(error.code, `${error.message} (${before})`, { cause: error });

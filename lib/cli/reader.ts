@@ -9,6 +9,7 @@ import type { ReconnectNotice } from "../client/subscription.ts";
 import { type BusError, quote } from "../errors.ts";
 import type { ControlEvent, Gap } from "../event.ts";
 import { parseTopicPattern } from "../topic_pattern.ts";
+import { formatCount } from "../wire/count.ts";
 import { parseSince } from "../wire/since.ts";
 import { countFlag } from "./count.ts";
 import { durationFlag } from "./durations.ts";
@@ -132,6 +133,6 @@ export function formatGap({ topic, from, to, reason }: Gap): string {
     : from === to
     ? ` (${from})`
     : ` (${from} to ${to})`;
-  const count = from === null || to === null ? "messages" : to === from ? "1 message" : `${to - from + 1} messages`;
+  const count = from === null || to === null ? "messages" : formatCount(to - from + 1, "message");
   return `missed ${count} of ${quote(topic)}${ids}: ${reason}`;
 }

@@ -10,7 +10,7 @@ import type { Message } from "../message.ts";
 import { canonicalTopicName } from "../topic_name.ts";
 import { decodeEnvelope } from "../wire/json.ts";
 import { baseOf, pathOf, patternOf } from "./address.ts";
-import { isTransient, refusalOf } from "./failure.ts";
+import { mayPass, refusalOf } from "./failure.ts";
 import * as leases from "./groups.ts";
 import type { ClientExtendOptions, ClientNackOptions, ClientRedriveOptions } from "./groups.ts";
 import * as publishing from "./publishing.ts";
@@ -349,7 +349,8 @@ export class Client {
       return { error, transient: true };
     }
     if (!response.ok && !isMissing(response)) {
-      return { error: await refusalOf(response), transient: isTransient(response.status) };
+      const error = await refusalOf(response);
+      return { error, transient: mayPass(error) };
     }
     // It may have come up between the two, or a proxy in front of it knows no WebSockets.
     return { error: this.#requests.unexpected(response, "no WebSocket"), transient: true, noSocket: true };

@@ -26,16 +26,15 @@ export class Refusal extends BusError {
 
 const TRANSIENT: readonly number[] = [408, 425, 429];
 
-/** Whether an answer with this status may be another one the next time. */
-export function isTransient(status: number): boolean {
-  return status >= 500 || TRANSIENT.includes(status);
-}
-
-/** Whether what a request threw may pass by itself: the server is away, shuts down, or is busy. */
+/**
+ * Whether what a request threw may pass by itself: the server is away, shuts down, is busy, or has no room on its disk,
+ * which it looks at each second.
+ */
 export function mayPass(error: unknown): error is BusError {
-  // A limit of the server's that is used up, 507, stays so until somebody does something about it.
-  if (error instanceof Refusal) return isTransient(error.status) && error.status !== 507;
-  return error instanceof BusError && error.code === "unreachable";
+  if (!(error instanceof Refusal)) return error instanceof BusError && error.code === "unreachable";
+  const { status, code } = error;
+  // A limit of the server's that is used up stays so until somebody does something about it.
+  return status === 507 ? code === "disk_full" : status >= 500 || TRANSIENT.includes(status);
 }
 
 /**

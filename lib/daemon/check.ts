@@ -7,6 +7,7 @@
 import { escapeControls } from "../errors.ts";
 import type { CheckOptions } from "../options.ts";
 import { checkJournal, type JournalReport } from "../store/check.ts";
+import { formatCount } from "../wire/count.ts";
 import { EXIT } from "./lifecycle.ts";
 
 /**
@@ -22,7 +23,8 @@ export async function check({ path, json }: CheckOptions): Promise<{ text: strin
 }
 
 function linesOf({ topics, messages, bytes, groups, scheduled, problems }: JournalReport): string {
-  const what = `${messages} messages of ${topics} topics, ${bytes} bytes, ${groups} groups, ${scheduled} scheduled`;
+  const kept = `${formatCount(messages, "message")} of ${formatCount(topics, "topic")}, ${formatCount(bytes, "byte")}`;
+  const what = `${kept}, ${formatCount(groups, "group")}, ${scheduled} scheduled`;
   const lines = problems.length === 0
     ? [`ok: ${what}; no id is missing, and all checksums are right`]
     : [...problems, `damaged: ${what}; problems: ${problems.length}`];

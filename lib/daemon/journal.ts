@@ -12,6 +12,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Options } from "../options.ts";
 import { pathsIn } from "../store/directory.ts";
 import { SqliteStore, type StoreWarning } from "../store/sqlite.ts";
+import { formatCount } from "../wire/count.ts";
 import { backupsOf } from "./backups.ts";
 import { EXIT } from "./lifecycle.ts";
 
@@ -58,7 +59,7 @@ export async function openJournal(
       bus = openedBus;
       const { topics, messages, bytes } = bus.totals();
       const seconds = (performance.now() - begunMs) / 1000;
-      const what = `${counted(messages, "message")} of ${counted(topics, "topic")}, ${roundSize(bytes)}`;
+      const what = `${formatCount(messages, "message")} of ${formatCount(topics, "topic")}, ${roundSize(bytes)}`;
       const line = isNew
         ? `new journal in ${directory}`
         : `journal opened in ${directory}: ${what}, in ${seconds.toFixed(1)} s`;
@@ -75,10 +76,6 @@ function isThere(path: string): boolean {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return false; // why it can't be looked at is said by whoever opens it
   }
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function roundSize(bytes: number): string {
@@ -107,7 +104,7 @@ function warn(log: Log, warning: StoreWarning): void {
       return log.warn("journal_loss", `the journal goes on with a loss, as --accept-loss says: ${warning.message}`);
     case "damaged": {
       const { topic, ids } = warning;
-      const count = counted(ids.length, "message");
+      const count = formatCount(ids.length, "message");
       const message = `${count} of ${topic} damaged and never delivered, the first is ${ids[0]}`;
       return log.warn("journal_damaged", message, { topic, messages: ids.length });
     }

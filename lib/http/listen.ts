@@ -39,15 +39,49 @@ export function isLoopbackAddress(text: string): boolean {
  * @throws {BusError} `address_in_use`, or `bad_option` if the address can't be listened on for another reason.
  */
 export async function listen(bind: string, handler: Handler, watch: ListenWatch): Promise<Listening> {
+  return await listenAs(bind, (at) => serve(at, handler, watch));
+}
+
+/**
+ * Makes sure that addresses can be listened on, all at once, and lets go of them again: before something else is done that
+ * would be in vain.
+ *
+ * @throws {BusError} as {@linkcode listen}.
+ */
+export async function assertFree(binds: readonly string[]): Promise<void> {
+  const taken: Listener[] = [];
+  try {
+    for (const bind of binds) taken.push(...(await listenAs(bind, take)).servers);
+  } finally {
+    await Promise.all(taken.map((listener) => listener.shutdown()));
+  }
+}
+
+/** What listens on one address of one family. */
+interface Listener {
+  readonly addr: Deno.NetAddr;
+  shutdown(): Promise<void>;
+}
+
+interface HostAndPort {
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** Listens in every family that an address has. */
+async function listenAs<T extends Listener>(
+  bind: string,
+  start: (at: HostAndPort) => T,
+): Promise<{ name: string; servers: T[] }> {
   const address = splitAddress(bind)!;
   const hosts = HOSTS[address.host.toLowerCase()] ?? [address.host];
   // With port 0 the port that one family gives may be taken in the other.
   for (let attempt = 1;; attempt++) {
-    const servers: LastingServer[] = [];
+    const servers: T[] = [];
     try {
       for (const hostname of hosts) {
         const port = servers[0]?.addr.port ?? address.port;
-        const server = serve({ hostname, port }, handler, watch, servers.length > 0);
+        const server = unlessNeedless(() => start({ hostname, port }), hostname, servers.length > 0);
         if (server !== undefined) servers.push(server);
       }
       if (servers.length === 0) throw new Deno.errors.AddrNotAvailable(`no address for ${bind}`);
@@ -67,12 +101,7 @@ const MAX_ATTEMPTS = 10;
 // IPv6 first where both mean every address: on Linux it takes IPv4 with it.
 const HOSTS: Readonly<Record<string, readonly string[]>> = { localhost: ["127.0.0.1", "::1"], "": ["::", "0.0.0.0"] };
 
-function serve(
-  at: { hostname: string; port: number },
-  handler: Handler,
-  { onBug, onLost }: ListenWatch,
-  second: boolean,
-): LastingServer | undefined {
+function serve(at: HostAndPort, handler: Handler, { onBug, onLost }: ListenWatch): LastingServer {
   const start = (port: number) => {
     const onError = (error: unknown) => {
       if (!(error instanceof ReaderStalled)) onBug(error);
@@ -80,12 +109,22 @@ function serve(
     };
     return Deno.serve({ ...at, port, onListen() {}, onError }, handler);
   };
+  return new LastingServer(start(at.port), start, onLost);
+}
+
+function take(at: HostAndPort): Listener {
+  const listener = Deno.listen({ ...at });
+  return { addr: listener.addr as Deno.NetAddr, shutdown: () => Promise.resolve(listener.close()) };
+}
+
+/** What `start` gives, or `undefined` if it fails because this machine needs none for this host. */
+function unlessNeedless<T>(start: () => T, hostname: string, second: boolean): T | undefined {
   try {
-    return new LastingServer(start(at.port), start, onLost);
+    return start();
   } catch (error) {
     // The first server has this family too, as "::" has on Linux.
-    if (error instanceof Deno.errors.AddrInUse && second && at.hostname === "0.0.0.0") return undefined;
-    if (isFamilyMissing(error) && at.hostname.includes(":")) return undefined;
+    if (error instanceof Deno.errors.AddrInUse && second && hostname === "0.0.0.0") return undefined;
+    if (isFamilyMissing(error) && hostname.includes(":")) return undefined;
     throw error;
   }
 }

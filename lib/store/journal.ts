@@ -5,14 +5,13 @@
  * @module
  */
 
-import type { StatementSync } from "node:sqlite";
 import { MAX_GONE_TOPICS } from "../bus/gone_topics.ts";
 import { retainedBytes } from "../bus/limits.ts";
 import type { Dropped, GroupChange, StoredAnswer } from "../bus/store.ts";
 import { BusError, quote } from "../errors.ts";
 import type { TopicInfo } from "../message.ts";
 import { backupTo } from "./backup.ts";
-import { ByteReader, ByteWriter } from "./bytes.ts";
+import { ByteReader } from "./bytes.ts";
 import {
   type AppendChange,
   CHANGE,
@@ -23,15 +22,17 @@ import {
   readGroupChange,
   readInfo,
 } from "./changes.ts";
-import { EntryWriter, readRecords } from "./entries.ts";
+import { EntryWriter } from "./entries.ts";
 import { rangesOf } from "./id_ranges.ts";
 import { HeadFile } from "./head_file.ts";
-import { failureOf, isDamage, type JournalFile, openingFailureOf, withArrays } from "./journal_file.ts";
+import { failureOf, type JournalFile, openingFailureOf } from "./journal_file.ts";
 import { JournalTopic } from "./journal_topic.ts";
-import { Damage, headAt, type JournalContent, type Leftovers, type Loaded } from "./loading.ts";
+import type { Leftovers } from "./leftovers.ts";
+import type { JournalContent, Loaded } from "./loading.ts";
 import { type JournalOptions, openChecked } from "./opening.ts";
-import { writeMessage } from "./read_back.ts";
+import { type ReadMessages, readMessages } from "./reading.ts";
 import { ANSWER, GONE, GROUP, HOLE, SCHEDULED, STATE, type StateRow, TOPIC, UNACKED } from "./rows.ts";
+import { prepareStatements, type Statements } from "./statements.ts";
 
 /** A journal that was opened, and what it has. */
 export interface OpenedJournal {
@@ -41,12 +42,6 @@ export interface OpenedJournal {
   readonly lost: string | undefined;
 }
 
-/** What was read: the messages, as `decodeMessages` reads them, and which are damaged. */
-export interface ReadMessages {
-  readonly buffer: ArrayBuffer;
-  readonly damaged: readonly number[];
-}
-
 const PAGE_BYTES = 4096;
 /** What a commit writes into the log beside its messages, roughly. */
 const COMMIT_BYTES = 4 * PAGE_BYTES;
@@ -54,9 +49,8 @@ const COMMIT_BYTES = 4 * PAGE_BYTES;
 const CHECKPOINT_BYTES = 4 * 1024 ** 2;
 /** How often it is looked whether the file is in its place, in milliseconds. */
 const LOOK_MS = 1000;
-/** What is deleted in one transaction, at most. */
-const MAX_TIDIED_ROWS = 256;
-const MAX_TIDIED_BYTES = 1024 ** 2;
+/** How many answers are forgotten in one transaction, at most. */
+const MAX_FORGOTTEN_ANSWERS = 256;
 /** What is given back in one go, in pages; and how many may be free, and which part of the file, before any is. */
 const VACUUM_PAGES = 256;
 const MAX_FREE_PAGES = 4096;
@@ -65,51 +59,6 @@ const MAX_FREE_PART = 0.25;
 const MAX_HOLE_ROWS = 64;
 /** How many entries may wait to be deleted before that is more urgent than what else comes. */
 const MAX_LEFTOVERS = 10_000;
-
-type Statements = Record<
-  | "insertEntry"
-  | "deleteEntries"
-  | "readEntry"
-  | "putTopic"
-  | "deleteTopic"
-  | "putGroup"
-  | "deleteGroup"
-  | "putUnacked"
-  | "deleteUnacked"
-  | "deleteUnackedOf"
-  | "insertScheduled"
-  | "deleteScheduled"
-  | "insertAnswer"
-  | "deleteAnswers"
-  | "insertGone"
-  | "deleteGone"
-  | "insertHole"
-  | "deleteHole"
-  | "putState",
-  StatementSync
->;
-
-const SQL: Record<keyof Statements, string> = {
-  insertEntry: "INSERT INTO entry VALUES (?, ?, ?)",
-  deleteEntries: "DELETE FROM entry WHERE seq BETWEEN ? AND ?",
-  readEntry: "SELECT head, body FROM entry WHERE seq = ?",
-  putTopic: "REPLACE INTO topic VALUES (?, ?)",
-  deleteTopic: "DELETE FROM topic WHERE number = ?",
-  putGroup: "REPLACE INTO grp VALUES (?, ?)",
-  deleteGroup: "DELETE FROM grp WHERE number = ?",
-  putUnacked: "REPLACE INTO unacked VALUES (?, ?, ?)",
-  deleteUnacked: "DELETE FROM unacked WHERE grp = ? AND id = ?",
-  deleteUnackedOf: "DELETE FROM unacked WHERE grp = ?1 AND id IN (SELECT id FROM unacked WHERE grp = ?1 LIMIT ?2)",
-  insertScheduled: "INSERT INTO scheduled VALUES (?, ?)",
-  deleteScheduled: "DELETE FROM scheduled WHERE number = ?",
-  insertAnswer: "INSERT INTO answer VALUES (?, ?)",
-  deleteAnswers: "DELETE FROM answer WHERE number <= ?",
-  insertGone: "INSERT INTO gone VALUES (?, ?)",
-  deleteGone: "DELETE FROM gone WHERE number = ?",
-  insertHole: "INSERT INTO hole VALUES (?, ?)",
-  deleteHole: "DELETE FROM hole WHERE number = ?",
-  putState: "UPDATE state SET data = ? WHERE number = 1",
-};
 
 /** What is changed in memory by a batch: undone if it fails, finished if it doesn't. */
 interface Work {
@@ -155,9 +104,7 @@ export class Journal {
     this.#next = loaded.next;
     this.#nowMs = nowMs;
     this.#lookedMs = nowMs;
-    const prepared = Object.entries(SQL).map(([name, sql]) => [name, file.prepare(sql)]);
-    this.#statements = Object.fromEntries(prepared) as Statements;
-    withArrays(this.#statements.readEntry);
+    this.#statements = prepareStatements(file);
   }
 
   /**
@@ -411,13 +358,7 @@ export class Journal {
     this.#state.topics--;
     this.#noteGone(name, newestMs, undo);
     // The rest goes when there is time: without its topic it means nothing.
-    after.push(() => {
-      const { entries, groups, scheduled, holes } = this.#leftovers;
-      for (const entry of topic.entries) entries.push(entry);
-      for (const group of topic.groups.values()) groups.push(group);
-      for (const each of topic.scheduled.values()) scheduled.push(each);
-      for (const row of topic.holeRows) holes.push(row.number);
-    });
+    after.push(() => this.#leftovers.addAllOf(topic));
   }
 
   /** See `GoneTopics.note`. */
@@ -451,50 +392,13 @@ export class Journal {
    *
    * @throws {BusError} `store_failed`.
    */
-  read(number: number, { first, last }: { readonly first: number; readonly last: number }): ReadMessages {
-    const to = new ByteWriter();
-    const damaged: number[] = [];
+  read(number: number, ids: { readonly first: number; readonly last: number }): ReadMessages {
     const topic = this.#topics.get(number);
+    if (topic === undefined) return { buffer: new ArrayBuffer(0), damaged: [] };
     try {
-      if (topic !== undefined) this.#readInto(to, damaged, topic, { first: Math.max(first, topic.first), last });
+      return readMessages(topic, ids, this.#statements);
     } catch (error) {
       throw failureOf(error);
-    }
-    return { buffer: to.finish(), damaged };
-  }
-
-  #readInto(
-    to: ByteWriter,
-    damaged: number[],
-    topic: JournalTopic,
-    ids: { readonly first: number; readonly last: number },
-  ): void {
-    const { entries, holes } = topic;
-    for (let position = entries.positionOf(ids.first); position < entries.length; position++) {
-      const place = entries.at(position);
-      if (place === undefined) continue;
-      if (place.firstId > ids.last) break;
-      let records;
-      try {
-        const row = this.#statements.readEntry.get(place.seq) as unknown as [Uint8Array, Uint8Array] | undefined;
-        if (row === undefined) throw new Damage("an entry is missing");
-        const head = headAt(place.seq, row[0]);
-        if (head.topic !== topic.number || head.firstId !== place.firstId) throw new Damage("an entry is another one");
-        records = readRecords(head, row[1], ids);
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        const end = Math.min(ids.last + 1, place.firstId + place.count);
-        for (let id = Math.max(ids.first, place.firstId); id < end; id++) if (!holes.has(id)) damaged.push(id);
-        continue;
-      }
-      for (const { id, item: { createdMs, ttlMs }, content } of records) {
-        if (holes.has(id)) continue;
-        if (content === undefined) {
-          damaged.push(id);
-          continue;
-        }
-        writeMessage(to, { id, createdMs, ttlMs, ...content });
-      }
     }
   }
 
@@ -522,8 +426,8 @@ export class Journal {
         this.#logBytes = 0;
         return true;
       }
-      if (this.#hasLeftovers()) {
-        this.#commit((work) => this.#deleteLeftovers(work));
+      if (this.#hasToDelete()) {
+        this.#commit((work) => this.#deleteSome(work));
         return true;
       }
       return this.#giveBack();
@@ -532,58 +436,37 @@ export class Journal {
     }
   }
 
-  #hasLeftovers(): boolean {
-    const { entries, groups, scheduled, holes } = this.#leftovers;
-    return entries.length + groups.length + scheduled.length + holes.length + this.#fragmented.size > 0 ||
-      (this.#answers[0]?.untilMs ?? Infinity) <= this.#nowMs;
+  #hasToDelete(): boolean {
+    return !this.#leftovers.isEmpty || this.#fragmented.size > 0 || this.#isOver(this.#answers[0]);
   }
 
-  #deleteLeftovers({ after }: Work): void {
-    const { groups, scheduled, holes } = this.#leftovers;
-    const statements = this.#statements;
-    this.#deleteEntries(after);
-    for (const number of scheduled.slice(0, MAX_TIDIED_ROWS)) statements.deleteScheduled.run(number);
-    after.push(() => scheduled.splice(0, MAX_TIDIED_ROWS));
-    for (const number of holes.slice(0, MAX_TIDIED_ROWS)) statements.deleteHole.run(number);
-    after.push(() => holes.splice(0, MAX_TIDIED_ROWS));
-    for (const number of groups.slice(0, 1)) {
-      statements.deleteGroup.run(number);
-      const { changes } = statements.deleteUnackedOf.run(number, MAX_TIDIED_ROWS);
-      if (Number(changes) < MAX_TIDIED_ROWS) after.push(() => groups.shift());
-    }
-    for (const topic of this.#fragmented) {
-      const rows = [...topic.holeRows];
-      for (const row of rows) statements.deleteHole.run(row.number);
-      after.push(() => {
-        this.#fragmented.delete(topic);
-        topic.holeRows.splice(0, rows.length);
-      });
-      if (topic.holes.count > 0) this.#addHoleRow(topic, [...topic.holes], after);
-    }
+  #deleteSome({ after }: Work): void {
+    this.#state.entries -= this.#leftovers.deleteSome(this.#statements, after);
+    for (const topic of this.#fragmented) this.#joinHoleRows(topic, after);
+    this.#forgetAnswers(after);
+  }
+
+  #joinHoleRows(topic: JournalTopic, after: Work["after"]): void {
+    const rows = [...topic.holeRows];
+    for (const row of rows) this.#statements.deleteHole.run(row.number);
+    after.push(() => {
+      this.#fragmented.delete(topic);
+      topic.holeRows.splice(0, rows.length);
+    });
+    if (topic.holes.count > 0) this.#addHoleRow(topic, [...topic.holes], after);
+  }
+
+  #forgetAnswers(after: Work["after"]): void {
     let over = 0;
-    while (over < MAX_TIDIED_ROWS && (this.#answers[over]?.untilMs ?? Infinity) <= this.#nowMs) over++;
-    if (over > 0) {
-      statements.deleteAnswers.run(this.#answers[over - 1]!.number);
-      after.push(() => this.#answers.splice(0, over));
-    }
+    while (over < MAX_FORGOTTEN_ANSWERS && this.#isOver(this.#answers[over])) over++;
+    if (over === 0) return;
+    this.#statements.deleteAnswers.run(this.#answers[over - 1]!.number);
+    after.push(() => this.#answers.splice(0, over));
   }
 
-  #deleteEntries(after: Work["after"]): void {
-    const { entries } = this.#leftovers;
-    let bytes = 0;
-    let count = 0;
-    while (count < Math.min(entries.length, MAX_TIDIED_ROWS) && bytes < MAX_TIDIED_BYTES) {
-      bytes += entries[count++]!.bodyBytes;
-    }
-    const seqs = entries.slice(0, count).map(({ seq }) => seq).sort((a, b) => a - b);
-    for (let start = 0; start < count;) {
-      let end = start + 1;
-      while (end < count && seqs[end] === seqs[end - 1]! + 1) end++;
-      this.#statements.deleteEntries.run(seqs[start]!, seqs[end - 1]!);
-      start = end;
-    }
-    this.#state.entries -= count;
-    after.push(() => entries.splice(0, count));
+  /** Whether an answer, if there is one, need not be remembered any more. */
+  #isOver(answer: Loaded["answers"][number] | undefined): boolean {
+    return answer !== undefined && answer.untilMs <= this.#nowMs;
   }
 
   /** Gives some of the file back if very much of it is free; the rest is used again. Returns whether to go on. */

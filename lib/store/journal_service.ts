@@ -48,6 +48,9 @@ export type JournalAnswer =
   /** Nothing more is done; whatever was asked and not answered is not known to have happened. */
   | { readonly kind: "failed"; readonly failure: JournalFailure };
 
+/** An answer that says which question it answers. */
+export type NumberedAnswer = Extract<JournalAnswer, { readonly ask: number }>;
+
 /** The worker's side of the channel. */
 interface JournalScope {
   readonly name?: string;

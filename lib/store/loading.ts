@@ -11,6 +11,7 @@ import { ByteReader } from "./bytes.ts";
 import { decodeHead, type Head, readHead } from "./entries.ts";
 import type { JournalFile } from "./journal_file.ts";
 import { type EntryPlace, JournalTopic } from "./journal_topic.ts";
+import { Leftovers } from "./leftovers.ts";
 import {
   ANSWER,
   GONE,
@@ -55,14 +56,6 @@ export interface ContentTopic {
   readonly groups: StoredGroup[];
   readonly delayed: Omit<DelayedMessage, "topic">[];
   readonly answers: StoredAnswer[];
-}
-
-/** What can be deleted when there is time: rows of topics and groups that are gone, and entries without messages. */
-export interface Leftovers {
-  readonly entries: EntryPlace[];
-  readonly groups: number[];
-  readonly scheduled: number[];
-  readonly holes: number[];
 }
 
 /** What is in memory of a journal. */
@@ -142,7 +135,7 @@ class Loader {
   readonly #nowMs: number;
   readonly #topics = new Map<number, JournalTopic>();
   readonly #contents = new Map<number, ContentTopic>();
-  readonly #leftovers: Leftovers = { entries: [], groups: [], scheduled: [], holes: [] };
+  readonly #leftovers = new Leftovers();
   readonly #next = { entry: 1, group: 1, scheduled: 1, answer: 1, gone: 1, hole: 1 };
 
   constructor(file: JournalFile, state: StateRow, nowMs: number) {

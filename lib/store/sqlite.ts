@@ -14,26 +14,17 @@ import type {
   StoredTopic,
   StoreListener,
 } from "../bus/store.ts";
-import { BusError, quote } from "../errors.ts";
+import { BusError } from "../errors.ts";
 import type { MessageInit, TopicInfo } from "../message.ts";
-import { ByteWriter } from "./bytes.ts";
-import {
-  combineChanges,
-  combineDrops,
-  writeAppend,
-  writeCancel,
-  writeDelay,
-  writeDrop,
-  writeForget,
-  writeNote,
-  writeRemove,
-  writeTopic,
-} from "./changes.ts";
 import { JournalDirectory } from "./directory.ts";
-import { errorOf, type JournalAnswer, type JournalFailure, type JournalQuestion } from "./journal_service.ts";
-import { HerePort, type JournalListener, type JournalPort, WorkerPort } from "./journal_port.ts";
+import { Gathering } from "./gathering.ts";
+import { JournalConnection } from "./journal_connection.ts";
 import type { OpenDatabase } from "./journal_file.ts";
+import { errorOf, type JournalAnswer, type JournalFailure } from "./journal_service.ts";
+import { KnownTopics } from "./known_topics.ts";
+import { LateDrops } from "./late_drops.ts";
 import type { JournalContent } from "./loading.ts";
+import { Questions } from "./questions.ts";
 import { decodeMessages } from "./read_back.ts";
 
 export { checkJournal, type JournalReport } from "./check.ts";
@@ -78,56 +69,8 @@ export type StoreWarning =
   /** There is no room for changes, from now on, or there is again; or the disk is so slow that a worker waits for it now. */
   | { readonly kind: "full" | "healed" | "slow"; readonly message: string };
 
-/** The most changes that may wait to be stored, and how much they may have in all. */
-const MAX_WAITING = 10_000;
-const MAX_WAITING_BYTES = 64 * 1024 ** 2;
-/** What a change is counted for beside its payloads. */
-const CHANGE_BYTES = 256;
 /** How often it is tried whether there is room again, in milliseconds. */
 const PROBE_MS = 1000;
-/** How many reads of several messages the journal may be asked for at a time: who publishes waits for those. */
-const MAX_READS = 4;
-/** How many turns of the event loop may bring more to what is about to be stored. */
-const MAX_TURNS = 8;
-/** How long the journal may not know what has left a log, in milliseconds. */
-const DROP_MS = 200;
-
-/** How long the disk may take to sync, and commits on average, as long as this thread waits for it, in milliseconds. */
-const FAST_SYNC_MS = 2;
-const SLOW_COMMIT_MS = 5;
-/** How many commits that average is about. */
-const AVERAGED_COMMITS = 32;
-
-/** What the journal knows of a topic, as far as its changes are concerned. */
-interface KnownTopic {
-  readonly number: number;
-  readonly info: TopicInfo;
-  /** The id of the next message. */
-  next: number;
-  /** The tokens of what is to be appended later. */
-  readonly scheduled: Set<string>;
-}
-
-type Opening = PromiseWithResolvers<JournalAnswer & { kind: "opened" }>;
-
-/** A change that waits, or is on its way. */
-interface Change {
-  /** Writes it; returns what it is answered with. May throw, and then it alone is refused. */
-  readonly write: (to: ByteWriter) => unknown;
-  readonly bytes: number;
-  readonly resolve: (answer: never) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-/** What is on its way to the disk. */
-interface Batch {
-  readonly changes: readonly Change[];
-  readonly answers: readonly unknown[];
-  /** When it was sent, in milliseconds of `performance.now`. */
-  readonly sentMs: number;
-  /** What it changes here is changed back if it fails. */
-  readonly undo: readonly (() => void)[];
-}
 
 /** Keeps everything in a SQLite database, in transactions of all changes that came while the one before was written. */
 export class SqliteStore implements Store {
@@ -136,47 +79,38 @@ export class SqliteStore implements Store {
   readonly readsBack = true;
   readonly #options: SqliteStoreOptions;
   readonly #directory: JournalDirectory;
-  #port: JournalPort;
+  readonly #journal: JournalConnection;
+  readonly #topics = new KnownTopics();
+  readonly #gathering: Gathering;
+  readonly #drops: LateDrops;
+  readonly #questions: Questions;
+  /** What the journal had, until the bus has it. */
   #content: JournalContent | undefined;
-  /** The topics that the journal knows, by epoch, and by name. */
-  readonly #topics = new Map<string, KnownTopic>();
-  readonly #byName = new Map<string, KnownTopic>();
-  #nextTopic = 1;
-  #waiting: Change[] = [];
-  #waitingBytes = 0;
-  /** The notes that wait and to which later ones of their groups can be added. */
-  #openNotes = new Map<TopicInfo, Map<string, GroupChange[]>>();
-  #batch: Batch | undefined;
-  #isSendPlanned = false;
-  readonly #drops = new Map<TopicInfo, Dropped>();
-  #dropTimer: ReturnType<typeof setTimeout> | undefined;
-  #probeTimer: ReturnType<typeof setTimeout> | undefined;
   #refusal: BusError | undefined;
+  #probeTimer: ReturnType<typeof setTimeout> | undefined;
   /** Why nothing can be stored any more. */
   #fatal: BusError | undefined;
-  #undo: (() => void)[] = [];
-  #asked = 0;
-  /** How many reads the journal is asked for, and those whose turn has not come. */
-  #reading = 0;
-  readonly #readsToCome: (() => void)[] = [];
-  readonly #questions = new Map<number, PromiseWithResolvers<never>>();
   #closing: Promise<void> | undefined;
+  /** Resolved when nothing waits any more, once it is closing. */
   #idle: PromiseWithResolvers<void> | undefined;
-  #ended = Promise.withResolvers<void>();
-
-  /** Settles when the journal is open. */
-  #opening: Opening | undefined;
-  /** How long commits take on average, in milliseconds. */
-  #commitMs = 0;
-  /** What is to be asked when the journal has moved to its worker; `undefined` if it isn't moving. */
-  #moving: (() => void)[] | undefined;
 
   private constructor(options: SqliteStoreOptions, directory: JournalDirectory) {
     this.#options = options;
     this.#directory = directory;
-    const { thread = "measured" } = options;
-    const isHere = thread === "measured" ? directory.measureSync() < FAST_SYNC_MS : thread === "here";
-    this.#port = isHere ? new HerePort(this.#listener, options.openDatabase) : this.#worker();
+    this.#journal = new JournalConnection({ ...options, directory, nowMs: () => this.#nowMs() }, {
+      applied: (failure) => this.#applied(failure),
+      probed: (failure) => failure === undefined ? this.#heal() : this.#probeLater(),
+      answered: (answer) => this.#questions.answered(answer),
+      moved: () => this.#gathering.resume(),
+      failed: (error) => this.#fail(error),
+    });
+    this.#gathering = new Gathering({
+      topics: this.#topics,
+      refusal: () => this.#refuses(),
+      send: (batch) => this.#journal.ask({ kind: "apply", batch, nowMs: this.#nowMs() }, [batch]),
+    });
+    this.#drops = new LateDrops((drops) => this.#gathering.add(0, (to) => this.#topics.writeDrops(to, drops)));
+    this.#questions = new Questions(this.#journal);
   }
 
   /**
@@ -193,10 +127,21 @@ export class SqliteStore implements Store {
       await store.#start();
       return store;
     } catch (error) {
-      store.#port.end();
+      store.#journal.end();
       directory.close();
       throw error;
     }
+  }
+
+  async #start(): Promise<void> {
+    const { content, lost } = await this.#journal.open(this.#options.acceptLoss ?? false);
+    this.#content = content;
+    this.#topics.load(content);
+    if (lost !== undefined) this.#options.onWarning?.({ kind: "loss", message: lost });
+  }
+
+  #nowMs(): number {
+    return this.#options.now?.() ?? Date.now();
   }
 
   /** Why no change can be made now, such as a full disk; `undefined` if one can be tried. */
@@ -204,36 +149,10 @@ export class SqliteStore implements Store {
     return this.#fatal ?? this.#refusal;
   }
 
-  readonly #listener: JournalListener = {
-    answered: (answer) => this.#answered(answer),
-    died: (message) => this.#died(new BusError("store_failed", `The journal has failed: ${message}`)),
-  };
-
-  #worker(): JournalPort {
-    return new WorkerPort(this.#options.workerUrl ?? new URL("./journal_worker.ts", import.meta.url), this.#listener);
-  }
-
-  async #start(): Promise<void> {
-    const { content, lost } = await this.#openJournal(this.#options.acceptLoss ?? false);
-    this.#content = content;
-    this.#nextTopic = content.nextTopic;
-    if (lost !== undefined) this.#options.onWarning?.({ kind: "loss", message: lost });
-  }
-
-  #openJournal(acceptLoss: boolean): Promise<JournalAnswer & { kind: "opened" }> {
-    const { database: path, head: headPath } = this.#directory.paths;
-    const opening: Opening = this.#opening = Promise.withResolvers();
-    this.#port.ask({ kind: "open", options: { path, headPath, acceptLoss, nowMs: this.#nowMs() } }, []);
-    return opening.promise;
-  }
-
-  #nowMs(): number {
-    return this.#options.now?.() ?? Date.now();
-  }
-
-  #ask(question: JournalQuestion, transfer: Transferable[] = []): void {
-    if (this.#moving === undefined) this.#port.ask(question, transfer);
-    else this.#moving.push(() => this.#port.ask(question, transfer));
+  /** Why no change is taken now. */
+  #refuses(): BusError | undefined {
+    if (this.#closing !== undefined) return new BusError("already_closed", "Cannot store: the journal is closed");
+    return this.refusal;
   }
 
   /**
@@ -252,8 +171,7 @@ export class SqliteStore implements Store {
     this.#content = undefined;
     const { startedMs, lastCreatedMs, goneFromMs, gone } = content;
     const topics = content.topics.map((topic): StoredTopic => {
-      const { number, info, next, lostMs, limit, start, length, ttlMs, groups, answers } = topic;
-      this.#enter({ number, info, next, scheduled: new Set(topic.delayed.map(({ token }) => token)) });
+      const { info, next, lostMs, limit, start, length, ttlMs, groups, answers } = topic;
       const index = {
         ids: content.ids.subarray(start, start + length),
         createdMs: content.createdMs.subarray(start, start + length),
@@ -268,79 +186,44 @@ export class SqliteStore implements Store {
 
   /** See `Store.append`. Rejects with `overloaded`, `seq_mismatch`, `disk_full`, `store_failed`, `already_closed`. */
   append(append: Append): Promise<number> {
-    let bytes = CHANGE_BYTES;
-    for (const payload of append.payloads) bytes += payload.length;
-    if (append.settles !== undefined) this.#openNotes.get(append.settles.topic)?.delete(append.settles.change.group);
-    return this.#gather(bytes, (to) => this.#writeAppend(to, append));
+    const { payloads, settles } = append;
+    let bytes = 0;
+    for (const payload of payloads) bytes += payload.length;
+    if (settles !== undefined) this.#gathering.endNote(settles.topic, settles.change.group);
+    return this.#gathering.add(bytes, (to) => this.#topics.writeAppend(to, append));
   }
 
   /** See `Store.note`. Several notes of a group that wait together are written as one. */
   note(topic: TopicInfo, change: GroupChange): Promise<void> {
-    const open = this.#openNotes.get(topic)?.get(change.group);
-    // What is refused here must not be where a later one is added.
-    const refusal = this.#refuses();
-    if (refusal !== undefined) return Promise.reject(refusal);
-    if (open !== undefined) {
-      open.push(change);
-      return this.#gather(CHANGE_BYTES, () => {});
-    }
-    const changes = [change];
-    let ofTopic = this.#openNotes.get(topic);
-    if (ofTopic === undefined) this.#openNotes.set(topic, ofTopic = new Map());
-    ofTopic.set(change.group, changes);
-    return this.#gather(CHANGE_BYTES, (to) => writeNote(to, this.#numberOf(to, topic), combineChanges(changes)));
+    return this.#gathering.note(topic, change);
   }
 
   /** See `Store.forget`. */
   forget(topic: TopicInfo, group: string): Promise<void> {
-    this.#openNotes.get(topic)?.delete(group);
-    return this.#gather(CHANGE_BYTES, (to) => {
-      const known = this.#topics.get(topic.epoch);
-      if (known !== undefined) writeForget(to, known.number, group);
-    });
+    this.#gathering.endNote(topic, group);
+    return this.#gathering.add(0, (to) => this.#topics.writeForget(to, topic, group));
   }
 
   /** See `Store.delay`. */
   delay(message: DelayedMessage): Promise<void> {
-    const { topic, payload } = message;
-    return this.#gather(CHANGE_BYTES + payload.length, (to) => {
-      const { number, scheduled } = this.#know(to, topic);
-      writeDelay(to, number, message);
-      scheduled.add(message.token);
-      this.#undo.push(() => scheduled.delete(message.token));
-    });
+    return this.#gathering.add(message.payload.length, (to) => this.#topics.writeDelay(to, message));
   }
 
   /** See `Store.cancel`. Rejects with `no_scheduled`, and as {@linkcode SqliteStore.append}. */
   cancel(topic: TopicInfo, token: string): Promise<void> {
-    return this.#gather(CHANGE_BYTES, (to) => {
-      const known = this.#unschedule(topic, token);
-      writeCancel(to, known.number, token);
-    });
+    return this.#gathering.add(0, (to) => this.#topics.writeCancel(to, topic, token));
   }
 
   /** See `Store.remove`. */
   remove(topic: TopicInfo, newestMs: number): Promise<void> {
-    this.#openNotes.delete(topic);
-    this.#drops.delete(topic);
-    return this.#gather(CHANGE_BYTES, (to) => {
-      const known = this.#topics.get(topic.epoch);
-      if (known === undefined) return;
-      this.#writeRemove(to, known, newestMs);
-    });
+    this.#gathering.endNotes(topic);
+    this.#drops.forget(topic);
+    return this.#gathering.add(0, (to) => this.#topics.writeRemove(to, topic, newestMs));
   }
 
   /** See `Store.drop`. */
   drop(topic: TopicInfo, dropped: Dropped): void {
-    if (this.#closing !== undefined || this.#fatal !== undefined) return;
-    const earlier = this.#drops.get(topic);
-    this.#drops.set(topic, earlier === undefined ? dropped : combineDrops(earlier, dropped));
-    if (this.#dropTimer !== undefined) return;
-    this.#dropTimer = setTimeout(() => {
-      this.#dropTimer = undefined;
-      this.#gatherDrops();
-    }, DROP_MS);
-    Deno.unrefTimer(this.#dropTimer);
+    this.#drops.add(topic, dropped);
   }
 
   /** See `Store.read`. Rejects with `store_failed`, `already_closed`. */
@@ -350,26 +233,18 @@ export class SqliteStore implements Store {
   ): Promise<readonly MessageInit[]> {
     // A single message may be about to be dropped; reading it is little work.
     if (ids.first === ids.last) return await this.#read(topic, ids);
-    if (this.#reading >= MAX_READS) await new Promise<void>((resolve) => this.#readsToCome.push(resolve));
-    else this.#reading++;
-    try {
-      return await this.#read(topic, ids);
-    } finally {
-      const next = this.#readsToCome.shift();
-      if (next === undefined) this.#reading--;
-      // Not in this turn: a journal that is on this thread has answered at once, and others have their turn, too.
-      else setImmediate(next);
-    }
+    return await this.#questions.inTurn(() => this.#read(topic, ids));
   }
 
   async #read(
     topic: TopicInfo,
     { first, last }: { readonly first: number; readonly last: number },
   ): Promise<readonly MessageInit[]> {
-    const known = this.#topics.get(topic.epoch);
-    if (known === undefined) return [];
-    const { buffer, damaged } = await this.#question<JournalAnswer & { kind: "read" }>((ask) => {
-      return { kind: "read", ask, topic: known.number, first, last };
+    const number = this.#topics.numberOf(topic);
+    if (number === undefined) return [];
+    this.#assertUsable();
+    const { buffer, damaged } = await this.#questions.ask<JournalAnswer & { kind: "read" }>((ask) => {
+      return { kind: "read", ask, topic: number, first, last };
     });
     if (damaged.length > 0) this.#options.onWarning?.({ kind: "damaged", topic: topic.name, ids: damaged });
     return decodeMessages(buffer);
@@ -382,12 +257,16 @@ export class SqliteStore implements Store {
    * @throws {BusError} `store_unwritable`, `disk_full`, `store_failed`, `already_closed`.
    */
   async backup(path: string): Promise<void> {
-    const { failure } = await this.#question<JournalAnswer & { kind: "copied" }>((ask) => ({
-      kind: "backup",
-      ask,
-      path,
-    }));
+    this.#assertUsable();
+    const { failure } = await this.#questions.ask<JournalAnswer & { kind: "copied" }>((ask) => {
+      return { kind: "backup", ask, path };
+    });
     if (failure !== undefined) throw errorOf(failure);
+  }
+
+  #assertUsable(): void {
+    if (this.#closing !== undefined) throw closedError();
+    if (this.#fatal !== undefined) throw this.#fatal;
   }
 
   /** Stores what waits, and ends; a second call does nothing. */
@@ -396,275 +275,61 @@ export class SqliteStore implements Store {
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#dropTimer);
-    clearTimeout(this.#probeTimer);
-    if (this.#refusal === undefined && this.#fatal === undefined) this.#gatherDrops();
-    if (this.#waiting.length > 0 || this.#batch !== undefined) {
+    this.#drops.end();
+    if (this.refusal === undefined) this.#drops.flush();
+    if (!this.#gathering.isIdle) {
       this.#idle = Promise.withResolvers();
-      this.#send();
+      this.#gathering.send();
       await this.#idle.promise;
     }
-    if (this.#fatal === undefined) {
-      this.#ask({ kind: "close" });
-      await this.#ended.promise;
-    }
-    this.#port.end();
+    // Only now: what was sent last may have found the disk full.
+    clearTimeout(this.#probeTimer);
+    if (this.#fatal === undefined) await this.#journal.close();
+    this.#journal.end();
     this.#directory.close();
-    const closed = new BusError("already_closed", "Cannot use the journal: it is closed");
-    for (const { reject } of this.#questions.values()) reject(closed);
-    this.#questions.clear();
-  }
-
-  #question<T>(questionOf: (ask: number) => JournalQuestion): Promise<T> {
-    const refusal = this.#closing === undefined
-      ? this.#fatal
-      : new BusError("already_closed", "Cannot use the journal: it is closed");
-    if (refusal !== undefined) return Promise.reject(refusal);
-    const ask = this.#asked++;
-    const question = Promise.withResolvers<never>();
-    this.#questions.set(ask, question);
-    this.#ask(questionOf(ask));
-    return question.promise;
-  }
-
-  /** Why nothing is taken now. */
-  #refuses(): BusError | undefined {
-    if (this.#closing !== undefined) return new BusError("already_closed", "Cannot store: the journal is closed");
-    if (this.refusal !== undefined) return this.refusal;
-    if (this.#waiting.length < MAX_WAITING && this.#waitingBytes < MAX_WAITING_BYTES) return undefined;
-    return new BusError("overloaded", `Cannot store: ${this.#waiting.length} changes wait for the disk`);
-  }
-
-  #gather<T>(bytes: number, write: (to: ByteWriter) => T): Promise<T> {
-    const refusal = this.#refuses();
-    if (refusal !== undefined) return Promise.reject(refusal);
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ write, bytes, resolve, reject });
-      this.#waitingBytes += bytes;
-      this.#sendSoon();
-    });
-  }
-
-  /** Sends what waits soon, unless something is on its way: then it is sent when that is there. */
-  #sendSoon(): void {
-    if (this.#batch !== undefined || this.#isSendPlanned) return;
-    this.#isSendPlanned = true;
-    this.#sendAfter(0, MAX_TURNS);
-  }
-
-  /** Sends what waits when a turn of the event loop has brought nothing more: a commit costs as much as many publishes. */
-  #sendAfter(count: number, turns: number): void {
-    setImmediate(() => {
-      const { length } = this.#waiting;
-      if (length > count && turns > 1) this.#sendAfter(length, turns - 1);
-      else this.#send();
-    });
-  }
-
-  #send(): void {
-    this.#isSendPlanned = false;
-    if (this.#batch !== undefined || this.#moving !== undefined || this.#waiting.length === 0) return;
-    const waiting = this.#waiting;
-    const to = new ByteWriter(this.#waitingBytes);
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    this.#openNotes.clear();
-    this.#undo = [];
-    const changes: Change[] = [];
-    const answers: unknown[] = [];
-    for (const change of waiting) {
-      const { length } = to;
-      const done = this.#undo.length;
-      try {
-        answers.push(change.write(to));
-        changes.push(change);
-      } catch (error) {
-        // Nothing of it is left.
-        to.cut(length);
-        while (this.#undo.length > done) this.#undo.pop()!();
-        change.reject(error);
-      }
-    }
-    this.#batch = { changes, answers, undo: this.#undo, sentMs: performance.now() };
-    const batch = to.finish();
-    this.#ask({ kind: "apply", batch, nowMs: this.#nowMs() }, [batch]);
-  }
-
-  /** Writes an append. Ids are assigned here: what was to come before may have been refused. */
-  #writeAppend(to: ByteWriter, append: Append): number {
-    const { topic, expectedId, exact, payloads } = append;
-    const next = this.#topics.get(topic.epoch)?.next ?? 0;
-    if (exact && expectedId !== next) {
-      throw new BusError(
-        "seq_mismatch",
-        `Cannot append to ${quote(topic.name)} at ${expectedId}: the next id is ${next}`,
-      );
-    }
-    if (append.scheduled !== undefined) this.#unschedule(topic, append.scheduled);
-    const known = this.#know(to, topic);
-    writeAppend(to, known.number, next, append, (other) => this.#topics.get(other.epoch)?.number);
-    known.next = next + payloads.length;
-    this.#undo.push(() => known.next = next);
-    return next;
-  }
-
-  /** Takes note that a message is not to be appended later any more. */
-  #unschedule(topic: TopicInfo, token: string): KnownTopic {
-    const known = this.#topics.get(topic.epoch);
-    if (known === undefined || !known.scheduled.delete(token)) {
-      throw new BusError("no_scheduled", `Nothing in ${quote(topic.name)} is to be published later as ${quote(token)}`);
-    }
-    this.#undo.push(() => known.scheduled.add(token));
-    return known;
-  }
-
-  #numberOf(to: ByteWriter, topic: TopicInfo): number {
-    return this.#know(to, topic).number;
-  }
-
-  /** The topic as the journal knows it; it is told of it if it doesn't. */
-  #know(to: ByteWriter, info: TopicInfo): KnownTopic {
-    const known = this.#topics.get(info.epoch);
-    if (known !== undefined) return known;
-    const other = this.#byName.get(info.name);
-    // The bus forgets a topic that never had a message without a word.
-    if (other !== undefined) this.#writeRemove(to, other, -Infinity);
-    const topic = { number: this.#nextTopic++, info, next: 0, scheduled: new Set<string>() };
-    writeTopic(to, topic.number, info);
-    this.#enter(topic);
-    this.#undo.push(() => this.#leave(topic));
-    return topic;
-  }
-
-  #writeRemove(to: ByteWriter, topic: KnownTopic, newestMs: number): void {
-    writeRemove(to, topic.number, newestMs);
-    this.#leave(topic);
-    this.#undo.push(() => this.#enter(topic));
-  }
-
-  #enter(topic: KnownTopic): void {
-    this.#topics.set(topic.info.epoch, topic);
-    this.#byName.set(topic.info.name, topic);
-  }
-
-  #leave({ info: { epoch, name } }: KnownTopic): void {
-    this.#topics.delete(epoch);
-    this.#byName.delete(name);
-  }
-
-  /** As one change, however many topics there are: publishers need the room of those that may wait. */
-  #gatherDrops(): void {
-    if (this.#drops.size === 0) return;
-    const drops = [...this.#drops];
-    this.#drops.clear();
-    this.#gather(CHANGE_BYTES, (to) => {
-      for (const [topic, dropped] of drops) {
-        const known = this.#topics.get(topic.epoch);
-        if (known !== undefined) writeDrop(to, known.number, dropped);
-      }
-    }).catch(() => {
-      // What is refused is told again with what comes later.
-      for (const [topic, dropped] of drops) this.drop(topic, dropped);
-    });
-  }
-
-  #answered(answer: JournalAnswer): void {
-    switch (answer.kind) {
-      case "opened":
-        return this.#opened((opening) => opening.resolve(answer));
-      case "applied":
-        return this.#applied(answer.failure);
-      case "probed":
-        return answer.failure === undefined ? this.#heal() : this.#probeLater();
-      case "read":
-      case "copied": {
-        this.#questions.get(answer.ask)?.resolve(answer as never);
-        this.#questions.delete(answer.ask);
-        return;
-      }
-      case "failed":
-        return this.#died(errorOf(answer.failure));
-      case "closed":
-        if (answer.failure !== undefined) return this.#fail(errorOf(answer.failure));
-        return this.#moving === undefined ? this.#ended.resolve() : void this.#open();
-    }
+    this.#questions.rejectAll(closedError());
   }
 
   /** Tells those who wait for a batch, after what has gathered meanwhile is on its way. */
   #applied(failure: JournalFailure | undefined): void {
-    const { changes, answers, undo, sentMs } = this.#batch!;
-    this.#batch = undefined;
+    const batch = this.#gathering.take()!;
     if (failure !== undefined) {
-      for (let at = undo.length; at-- > 0;) undo[at]!();
       const error = errorOf(failure);
+      this.#topics.undo();
       this.#refuseUntilHealed(error);
-      for (const { reject } of changes) reject(error);
+      batch.reject(error);
     } else {
-      const tookMs = performance.now() - sentMs;
-      this.#commitMs += (tookMs - this.#commitMs) / AVERAGED_COMMITS;
-      if (this.#commitMs > SLOW_COMMIT_MS) this.#move();
-      this.#send();
-      this.#options.onCommit?.({ seconds: tookMs / 1000, changes: changes.length });
-      for (let at = 0; at < changes.length; at++) changes[at]!.resolve(answers[at] as never);
+      const tookMs = performance.now() - batch.sentMs;
+      this.#journal.noteCommit(tookMs);
+      if (this.#journal.isSlowHere) this.#move();
+      this.#gathering.send();
+      this.#options.onCommit?.({ seconds: tookMs / 1000, changes: batch.size });
+      batch.resolve();
     }
-    if (this.#batch === undefined) this.#idle?.resolve();
+    if (this.#gathering.isIdle) this.#idle?.resolve();
   }
 
   /** Has a worker wait for the disk from now on, if nobody waits for an answer of the journal. */
   #move(): void {
-    if (!this.#port.isHere || this.#questions.size > 0 || this.#closing !== undefined) return;
-    this.#moving = [];
-    const message = `Commits take ${this.#commitMs.toFixed(1)} ms on average: a worker waits for the disk from now on`;
+    if (!this.#questions.isEmpty || this.#closing !== undefined) return;
+    this.#gathering.pause();
+    this.#journal.move();
+    const averageMs = this.#journal.commitMs.toFixed(1);
+    const message = `Commits take ${averageMs} ms on average: a worker waits for the disk from now on`;
     this.#options.onWarning?.({ kind: "slow", message });
-    this.#port.ask({ kind: "close" }, []);
-  }
-
-  /** Goes on in a worker with what was closed here. */
-  async #open(): Promise<void> {
-    this.#port.end();
-    this.#port = this.#worker();
-    try {
-      await this.#openJournal(false);
-    } catch (error) {
-      return this.#fail(error as BusError);
-    }
-    const asked = this.#moving!;
-    this.#moving = undefined;
-    for (const ask of asked) ask();
-    this.#send();
-  }
-
-  /** What could not be opened was never there; of what was, nothing is certain any more. */
-  #died(error: BusError): void {
-    if (this.#opening === undefined) this.#fail(error);
-    else this.#opened((opening) => opening.reject(error));
-  }
-
-  #opened(settle: (opening: Opening) => void): void {
-    const opening = this.#opening!;
-    this.#opening = undefined;
-    settle(opening);
   }
 
   /** Refuses everything, what waits included, until there is room again. */
   #refuseUntilHealed(error: BusError): void {
     this.#refusal = error;
     this.#options.onWarning?.({ kind: "full", message: error.message });
-    this.#rejectWaiting(error);
+    this.#gathering.rejectWaiting(error);
     this.#probeLater();
-  }
-
-  #rejectWaiting(error: BusError): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    this.#waitingBytes = 0;
-    this.#openNotes.clear();
-    for (const { reject } of waiting) reject(error);
   }
 
   #probeLater(): void {
     if (this.#closing !== undefined) return;
-    this.#probeTimer = setTimeout(() => this.#ask({ kind: "probe" }), PROBE_MS);
+    this.#probeTimer = setTimeout(() => this.#journal.ask({ kind: "probe" }), PROBE_MS);
     Deno.unrefTimer(this.#probeTimer);
   }
 
@@ -680,16 +345,16 @@ export class SqliteStore implements Store {
       ? error
       : new BusError("store_failed", error.message, { cause: error });
     this.#fatal = failure;
-    clearTimeout(this.#dropTimer);
+    this.#drops.end();
     clearTimeout(this.#probeTimer);
-    const changes = this.#batch?.changes ?? [];
-    this.#batch = undefined;
-    for (const { reject } of changes) reject(failure);
-    this.#rejectWaiting(failure);
-    for (const { reject } of this.#questions.values()) reject(failure);
-    this.#questions.clear();
+    this.#gathering.take()?.reject(failure);
+    this.#gathering.rejectWaiting(failure);
+    this.#questions.rejectAll(failure);
     this.#idle?.resolve();
-    this.#ended.resolve();
     this.#options.onFatal?.(failure);
   }
+}
+
+function closedError(): BusError {
+  return new BusError("already_closed", "Cannot use the journal: it is closed");
 }

@@ -327,6 +327,61 @@ Deno.test("MessageBus.redrive asks the store for one step each, and twice at onc
   assertEquals([one!.redriven + two!.redriven, bus.topic("t")?.seq, bus.topic("t/-dead")?.length], [2, 4, 0]);
 });
 
+/** A bus with so many dead letters of `t`, their texts their numbers, and its store, which answers when it is told to. */
+async function setUpLetters(count: number, options: BusOptions = {}) {
+  const store = new LaterStore({ prompt: true });
+  const { bus } = setUp({ store, maxAttempts: 1, ...options });
+  for (let i = 0; i < count; i++) {
+    await bus.publish("t", String(i));
+    await bus.nack((await bus.pull("t", { leaseMs: 1000 }))!.lease!);
+  }
+  await settled();
+  store.prompt = false;
+  const textsOf = async (topic: string) => (await bus.browse(topic))!.messages.map((message) => message.text());
+  return { bus, store, textsOf };
+}
+
+/** Resolves when all promises that could settle by now have. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await undefined;
+}
+
+Deno.test("MessageBus.redrive has the store append letters together; those that it refuses stay, and are told", async () => {
+  const { bus, store, textsOf } = await setUpLetters(3);
+  const redriven = bus.redrive("t");
+  await settled();
+  assertEquals(store.waiting, Array(3).fill("append 1 to t"));
+  await store.answer();
+  await store.refuse();
+  await store.answer();
+  assertEquals(await redriven, { redriven: 2, remaining: 1 });
+  assertEquals([await textsOf("t/-dead"), await textsOf("t")], [["1"], ["0", "1", "2", "0", "2"]]);
+  const refused = bus.redrive("t").catch((error) => error.message);
+  await settled();
+  await store.refuse();
+  assertEquals([await refused, await textsOf("t/-dead")], ["the disk is full", ["1"]]);
+});
+
+Deno.test("MessageBus.redrive has a bounded number of letters on their way to the store", async () => {
+  const { bus, store, textsOf } = await setUpLetters(600);
+  const redriven = bus.redrive("t");
+  const together: number[] = [];
+  for (await settled(); store.waiting.length > 0; await settled()) {
+    together.push(store.waiting.length);
+    while (store.answerOne(0));
+  }
+  assertEquals([await redriven, together], [{ redriven: 600, remaining: 0 }, [256, 256, 88]]);
+  assertEquals([await textsOf("t/-dead"), bus.topic("t")?.seq], [[], 1200]);
+});
+
+Deno.test("MessageBus.redrive goes on when what is on its way takes all the room there is", async () => {
+  const { bus, store } = await setUpLetters(3, { maxMessages: 3 });
+  store.prompt = true;
+  // Their room is kept for them.
+  for (let i = 0; i < 2; i++) await bus.schedule("t", "later", { delayMs: 1000 });
+  assertEquals([await bus.redrive("t"), bus.topic("t")?.seq], [{ redriven: 3, remaining: 0 }, 6]);
+});
+
 Deno.test("very many dead letters, and a redrive of them, let others have their turn", async () => {
   const { bus, clock } = setUp({ maxAttempts: 1 });
   for (let i = 0; i < 2500; i++) bus.put("t", String(i));

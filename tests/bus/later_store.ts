@@ -21,7 +21,8 @@ export class LaterStore implements Store {
   readonly synchronous: boolean = false;
   readonly readsBack: boolean = false;
   refusal: BusError | undefined = undefined;
-  readonly #prompt: boolean;
+  /** Whether it answers by itself, though later. */
+  prompt: boolean;
   readonly #questions: Question[] = [];
   /** The messages of each topic, by its epoch. */
   readonly #logs = new Map<string, Uint8Array[]>();
@@ -31,7 +32,7 @@ export class LaterStore implements Store {
 
   /** Makes an empty store, which answers by itself, though later, if `prompt`. */
   constructor({ prompt = false } = {}) {
-    this.#prompt = prompt;
+    this.prompt = prompt;
   }
 
   open(): Stored {
@@ -164,7 +165,7 @@ export class LaterStore implements Store {
     name: string,
     { epoch }: { readonly epoch: string },
     run: () => T,
-    prompt = this.#prompt,
+    prompt = this.prompt,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
       const answer = () => {

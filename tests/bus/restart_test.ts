@@ -455,3 +455,26 @@ Deno.test("MessageBus.open gives a bus whose cursors are those it gave before", 
   assertEquals((await lives.bus.browse("foo", { since: parseCursor(cursor)! }))?.gap, undefined);
   assertEquals((await lives.bus.publish("foo", "b", { ifMatch: parseCursor(cursor)! })).id, 1);
 });
+
+Deno.test("topics and groups that stay idle after a restart are not all forgotten in one turn", async () => {
+  const lives = await Lives.begin({ topicIdleMs: 60_000, groupIdleMs: 60_000 });
+  const { bus } = lives;
+  for (let i = 0; i < 200; i++) {
+    await bus.publish(`kept/${i}`, "a");
+    await bus.pull(`kept/${i}`, { group: "g" });
+    await bus.publish(`empty/${i}`, "a", { ttlMs: 1000 });
+  }
+  await lives.restart({ downMs: 2000 });
+  const left = () => {
+    const names = lives.bus.names();
+    const groups = names.filter((name) => lives.bus.groups(name).length > 1);
+    return [names.filter((name) => name.startsWith("empty")).length, groups.length];
+  };
+  const counts: number[][] = [];
+  for (const ms of [60_020, 200, 100]) {
+    lives.clock.tick(ms);
+    await lives.settle();
+    counts.push(left());
+  }
+  assertEquals(counts, [[150, 150], [50, 50], [0, 0]]);
+});

@@ -35,6 +35,13 @@ Deno.test("persist tries for the last time when the time is up, and throws what 
   assertEquals(lefts, [10_000, 8_000, 4_000, 0]);
 });
 
+Deno.test("persist waits for a full disk, which heals by itself, and not for a full topic", async () => {
+  assertEquals(await persisting(["disk_full", "message"]).result, "message");
+  const { result, lefts } = persisting(["topic_full"]);
+  assertEquals((await assertRejects(() => result, BusError)).code, "topic_full");
+  assertEquals(lefts.length, 1);
+});
+
 Deno.test("persist doesn't try again what can't help", async () => {
   const { result, lefts } = persisting(["unreachable", "bad_topic"]);
   assertEquals((await assertRejects(() => result, BusError)).code, "bad_topic");

@@ -564,6 +564,28 @@ Deno.test("Client.work asks a server that is busy again, and not before it says"
   await worker.drain();
 });
 
+Deno.test("Client.work acknowledges again, and asks again, when a server whose disk was full has room", async () => {
+  await using direct = directBus();
+  const told: string[] = [];
+  const full = () => new Response("", { status: 507, headers: { "msgbus-error": "disk_full", "retry-after": "1" } });
+  const { at, handler } = desk();
+  direct.bus.put("t", "a");
+  const worker = direct.client.work(
+    "t",
+    { ...direct.world, onReconnect: ({ reason, waitMs }) => told.push(`${reason.code} ${waitMs}`) },
+    handler,
+  );
+  const job = await at(0);
+  direct.fate = () => full();
+  job.finish();
+  await until(() => told.length === 1);
+  direct.fate = () => undefined;
+  direct.clock.tick(2_000);
+  await until(() => group(direct, "").acked === 1);
+  assertEquals(told, ["disk_full 2000"]);
+  await worker.drain();
+});
+
 Deno.test("Client.work waits while its group has no room for leases, and says so once", async () => {
   await using direct = directBus({ maxLeased: 1 });
   direct.bus.put("t", "a");

@@ -275,6 +275,13 @@ Deno.test("msgbusd --data exits with 65 if acknowledged messages are missing, un
   assertEquals(payloadsOf((await ask(again, "GET /orders?since=earliest")).text).at(-1), "d");
 });
 
+Deno.test("msgbusd --data that fails for its address leaves nothing on the disk", async () => {
+  await using there = await folder();
+  await using server = await daemon();
+  const { code } = await ending(["--bind", `127.0.0.1:${server.port}`, "--data", there.data]);
+  assertEquals([code, [...Deno.readDirSync(there.path)]], [75, []]);
+});
+
 Deno.test("a backup that msgbus made while msgbusd worked is checked, restored, and has another epoch", async () => {
   await using there = await folder();
   await using first = await daemon(["--data", there.data]);
@@ -283,7 +290,7 @@ Deno.test("a backup that msgbus made while msgbusd worked is checked, restored, 
   const file = `${there.path}/bus.db`;
   const made = await msgbus(["backup", file], { env: { MSGBUS_URI: `http://127.0.0.1:${first.port}` } });
   assertEquals(made.code, 0, made.stderr);
-  assertStringIncludes(made.stderr, "backed up 3 messages of 1 topics");
+  assertStringIncludes(made.stderr, "backed up 3 messages of 1 topic, ");
   const last = await ask(first, "PUT /orders", { body: "after the backup" });
   assertEquals([...Deno.readDirSync(there.data)].filter(({ name }) => name.startsWith("backup")), []);
   const { code, stdout } = await ending(["check", file]);
@@ -312,7 +319,7 @@ Deno.test("msgbusd check says what there is, 65 of what is damaged, and 75 while
   }
   const lines = await ending(["check", "--data", there.data]);
   assertEquals([lines.code, lines.stderr], [0, []]);
-  assertMatch(lines.stdout.at(-1)!, /^ok: 3 messages of 1 topics/);
+  assertMatch(lines.stdout.at(-1)!, /^ok: 3 messages of 1 topic, [0-9]+ bytes, 0 groups, 0 scheduled;/);
   const json = await ending(["check", "--json", "--data", there.data]);
   const { ok, topics, messages } = JSON.parse(json.stdout.join(""));
   assertEquals([json.code, ok, topics, messages], [0, true, 1, 3]);

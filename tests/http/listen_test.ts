@@ -5,7 +5,7 @@
  */
 
 import { BusError } from "../../lib/errors.ts";
-import { isLoopbackAddress, listen, type Listening } from "../../lib/http/listen.ts";
+import { assertFree, isLoopbackAddress, listen, type Listening } from "../../lib/http/listen.ts";
 import { assertEquals, assertMatch, assertRejects } from "../deps.ts";
 
 const WATCH = { onBug: reportError, onLost: reportError };
@@ -30,6 +30,17 @@ Deno.test("listen on localhost takes the same port in every family there is", as
   assertEquals(new Set(ports).size, 1);
   assertEquals(listening.servers[0]!.addr.hostname, "127.0.0.1");
   await stop(listening);
+});
+
+Deno.test("assertFree refuses what listen would, the same address twice too, and lets go of all of it", async () => {
+  const listening = await listen("localhost:0", HANDLER, WATCH);
+  const bind = `localhost:${listening.servers[0]!.addr.port}`;
+  const error = await assertRejects(() => assertFree(["127.0.0.1:0", bind]), BusError);
+  assertEquals([error.code, error.message], ["address_in_use", `Cannot listen on ${bind}: the address is in use`]);
+  await stop(listening);
+  assertEquals((await assertRejects(() => assertFree([bind, bind]), BusError)).code, "address_in_use");
+  await assertFree([bind]);
+  await stop(await listen(bind, HANDLER, WATCH));
 });
 
 Deno.test("listen on a port that is taken in one family lets go of it in the other", async () => {

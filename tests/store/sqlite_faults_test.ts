@@ -246,6 +246,16 @@ Deno.test("SqliteStore.close stores what waits, and then nothing is taken", asyn
   });
 });
 
+Deno.test("SqliteStore.close, when the disk gets full by it, refuses what waits and leaves no timer behind", async () => {
+  await using faulty = await FaultyStore.open("here");
+  const { store } = faulty;
+  faulty.say("13");
+  const refused = codeOfRejection(store.append(appendOf(foo, "a")));
+  await store.close();
+  assertEquals(await refused, "disk_full");
+  assertEquals([faulty.warnings, faulty.fatal], [["full"], []]);
+});
+
 Deno.test("SqliteStore: what has left the logs of very many topics takes no room of what else waits, and is told whole", async () => {
   await using directory = new TestDirectory();
   const { store } = await directory.open();

@@ -44,6 +44,22 @@ Deno.test("SqliteStore promises that what it has answered is on the disk, and re
   });
 });
 
+Deno.test("SqliteStore does one read of several messages in a turn of the event loop on its own thread", async () => {
+  await using directory = new TestDirectory();
+  const { store } = await directory.open({ thread: "here" });
+  const topic = topicOf("foo");
+  await store.append(appendOf(topic, "a", "b"));
+  let answered = 0;
+  const reads = Array.from({ length: 5 }, () => store.read(topic, { first: 0, last: 1 }).then(() => answered++));
+  const done = Promise.all(reads);
+  while (answered < reads.length) {
+    const before = answered;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    assertLess(answered - before, 2);
+  }
+  await done;
+});
+
 for (const thread of ["here", "worker"] as const) {
   Deno.test(`SqliteStore stores what comes before it has done all reads that were asked for (${thread})`, async () => {
     await using directory = new TestDirectory();

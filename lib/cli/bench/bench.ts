@@ -7,6 +7,7 @@
 import { machineClock } from "../../client/backoff.ts";
 import { BusError, quote } from "../../errors.ts";
 import { canonicalTopicName } from "../../topic_name.ts";
+import { pluralOf } from "../../wire/count.ts";
 import { formatSize, parseSize } from "../../wire/size.ts";
 import { type Command, defineCommand } from "../command.ts";
 import { countFlag } from "../count.ts";
@@ -127,7 +128,8 @@ it prints what it has measured so far.`,
     });
     using _bar = new ProgressBar(io.terminal, clock, () => {
       const perSecond = done * 1000 / Math.max(1, course.elapsedMs);
-      return { fraction: course.fraction, text: `${word}  ${grouped(done)} messages  ${grouped(perSecond)} a second` };
+      const counts = `${grouped(done)} ${pluralOf("message", done)}  ${grouped(perSecond)} a second`;
+      return { fraction: course.fraction, text: `${word}  ${counts}` };
     });
     const setup = { size, batch, connections: connections ?? publishers ?? 1, subscribers };
     const found = await run({ ...setup, client, topic, course, clock, progress: (count) => void (done = count) });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { pluralOf } from "../../wire/count.ts";
 import type { Histogram } from "./histogram.ts";
 
 /** A figure: its name in JSON, in words, its value and its unit. */
@@ -83,7 +84,7 @@ function valueOf({ value, words, unit }: Figure): string {
     case "B/s":
       return `${(value / 1e6).toFixed(2)} MB`;
     case "B":
-      return `${grouped(value)} bytes`;
+      return `${grouped(value)} ${pluralOf("byte", value)}`;
     default:
       return grouped(value);
   }

@@ -50,6 +50,7 @@ Deno.test("figures are a table for people and one object for programs", () => {
       "",
     ].join("\n"),
   );
+  assertEquals(formatTable([{ name: "size", label: "payload", value: 1, unit: "B" }]), "payload  1 byte\n");
   const object = JSON.parse(formatJson(figures));
   assertEquals(object.pulledPerSecond, 6172.5);
   assertEquals([object.size, object.pulledBytesPerSecond, object.maxMs], [1024, 6_172_500, 1500]);
