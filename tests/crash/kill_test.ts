@@ -53,12 +53,13 @@ async function round({ cycles, seed, settings = KEEPS_ALL, args, durable = true 
   await using victim = await Victim.start([...args, ...durable ? ["--data", `${directory.path}/data`] : []]);
   const crowd = new Crowd({ history, place: victim, random });
   crowd.start(CROWD);
+  await crowd.published(10); // there is something to lose, however slow the machine is
   for (let cycle = 0; cycle < cycles; cycle++) {
     await work(20 + 480 * random());
     await victim.kill(crowd);
     await victim.revive(crowd);
   }
-  await crowd.published(10 * cycles); // however slow the machine is
+  await crowd.published(10 * cycles); // the same for what comes after
   await crowd.finish();
   return { lines: history.lines, startsMs: victim.startsMs.slice(1) };
 }
