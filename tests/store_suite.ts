@@ -354,8 +354,8 @@ function testKeeping(
     const payloads = [new Uint8Array([0, 255, 10, 13]), new Uint8Array(1024 * 1024).fill(7)];
     await store.append({ ...appendOf(foo, 3), payloads, createdMs: CREATED_MS + 6, ttlMs: 5 });
   }, async ({ store, ...kept }) => {
-    const { info, next, index, lostMs, limit } = topicIn(kept, "foo");
-    assertEquals([next, lostMs, limit], [5, -Infinity, undefined]);
+    const { info, next, index, before, lostMs, limit } = topicIn(kept, "foo");
+    assertEquals([next, before, lostMs, limit], [5, 0, -Infinity, undefined]);
     assertEquals([...index.ids], [0, 1, 2, 3, 4]);
     assertEquals([...index.createdMs], [0, 0, 5, 6, 6].map((ms) => CREATED_MS + ms));
     assertEquals([...index.ttlMs], [[2, 0], [3, 5], [4, 5]]);
@@ -394,7 +394,10 @@ function testKeeping(
     store.drop(foo, { before: 2, ids: [4], lostMs: CREATED_MS, limit });
   }, async ({ store, ...kept }) => {
     const topic = topicIn(kept, "foo");
-    assertEquals([topic.next, topic.lostMs, plain(topic.limit!)], [6, CREATED_MS, { id: 1, createdMs: CREATED_MS }]);
+    assertEquals([topic.next, topic.before, topic.lostMs, plain(topic.limit!)], [6, 2, CREATED_MS, {
+      id: 1,
+      createdMs: CREATED_MS,
+    }]);
     assertEquals([...topic.index.ttlMs], [[3, 5], [5, 5]]);
     assertEquals([idsOf(topic), await textsOf(store, topic)], [[2, 3, 5], ["2 c", "3 d", "5 f"]]);
   });

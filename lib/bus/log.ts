@@ -57,7 +57,7 @@ export class Log {
   }
 
   /** Begins, empty until now, with what a store has kept; nothing of it is in memory. */
-  restore({ index: { ids, createdMs, bytes }, next, lostMs }: RestoredLog, newestMs: number): void {
+  restore({ index: { ids, createdMs, bytes }, next, before, lostMs }: RestoredLog, newestMs: number): void {
     for (let from = 0, to = 0; from < ids.length; from = to) {
       let sum = bytes[to++]!;
       while (to < ids.length && to - from < SEGMENT_LENGTH && sum + bytes[to]! <= this.#maxSegmentBytes) {
@@ -69,8 +69,8 @@ export class Log {
     this.#length = ids.length;
     this.#next = next;
     this.#first = this.#wholeFrom = ids[0] ?? next;
-    this.#lostMs = lostMs;
     // When what was in a hole was created is not known any more: no later than what follows it.
+    this.#lostMs = this.#first > before ? Math.max(lostMs, createdMs[0] ?? newestMs) : lostMs;
     for (let at = 1; at < ids.length; at++) {
       if (ids[at] !== ids[at - 1]! + 1) this.#noteHole(ids[at]!, createdMs[at]!);
     }
@@ -400,7 +400,7 @@ export class Log {
 }
 
 /** What a log begins with; see there. */
-export type RestoredLog = Pick<StoredTopic, "index" | "next" | "lostMs">;
+export type RestoredLog = Pick<StoredTopic, "index" | "next" | "before" | "lostMs">;
 
 /** The last segment that begins with an id or before it; the first one does. */
 function lastUpTo(segments: readonly Segment[], id: number): number {

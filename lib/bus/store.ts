@@ -165,6 +165,8 @@ export interface StoredTopic {
   readonly next: number;
   /** What is retained, holes possible. */
   readonly index: StoredIndex;
+  /** See {@linkcode Dropped.before}; 0 if nothing was dropped. Others from there on may be gone, too. */
+  readonly before: number;
   /** See {@linkcode Dropped.lostMs}; `-Infinity` if nothing was dropped. */
   readonly lostMs: number;
   /** See {@linkcode Dropped.limit}. */

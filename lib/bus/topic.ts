@@ -224,4 +224,4 @@ export class Topic {
 }
 
 /** What a topic begins with; see there. */
-export type RestoredTopic = Pick<StoredTopic, "index" | "next" | "lostMs" | "limit">;
+export type RestoredTopic = Pick<StoredTopic, "index" | "next" | "before" | "lostMs" | "limit">;

@@ -45,6 +45,8 @@ export interface ContentTopic {
   readonly number: number;
   readonly info: TopicInfo;
   readonly next: number;
+  /** See `StoredTopic`. */
+  readonly before: number;
   readonly lostMs: number;
   readonly limit: Dropped["limit"];
   /** Where its messages begin in the columns. */
@@ -236,11 +238,12 @@ class Loader {
       topic.next = Math.max(topic.next, end);
     }
     let start = 0;
-    for (const { number, info, next, lostMs, limit } of this.#topics.values()) {
+    for (const { number, info, next, first, lostMs, limit } of this.#topics.values()) {
       const length = lengths.get(number) ?? 0;
       const ttlMs = new Map<number, number>();
       const lists = { groups: [], delayed: [], answers: [] };
-      this.#contents.set(number, { number, info, next, lostMs, limit, start, length, ttlMs, ...lists });
+      const told = { before: first, lostMs, limit };
+      this.#contents.set(number, { number, info, next, ...told, start, length, ttlMs, ...lists });
       start += length;
     }
     for (const { topic, id, ttlMs } of ttls) this.#contents.get(topic)!.ttlMs.set(id, ttlMs);

@@ -171,7 +171,7 @@ export class SqliteStore implements Store {
     this.#content = undefined;
     const { startedMs, lastCreatedMs, goneFromMs, gone } = content;
     const topics = content.topics.map((topic): StoredTopic => {
-      const { info, next, lostMs, limit, start, length, ttlMs, groups, answers } = topic;
+      const { info, next, before, lostMs, limit, start, length, ttlMs, groups, answers } = topic;
       const index = {
         ids: content.ids.subarray(start, start + length),
         createdMs: content.createdMs.subarray(start, start + length),
@@ -179,7 +179,7 @@ export class SqliteStore implements Store {
         ttlMs,
       };
       const delayed = topic.delayed.map((message) => ({ ...message, topic: info }));
-      return { info, next, index, lostMs, limit, groups, delayed, answers };
+      return { info, next, index, before, lostMs, limit, groups, delayed, answers };
     });
     return { startedMs, lastCreatedMs, topics, gone, goneFromMs };
   }

@@ -211,9 +211,14 @@ function compare(
 }
 
 Deno.test("Log.restore begins with what was kept, of which nothing is in memory, and which may have holes", () => {
-  const shape = fc.record({ length: fc.nat(3000), cut: fc.option(cut, { nil: undefined }), append: fc.nat(1100) });
+  const shape = fc.record({
+    length: fc.nat(3000),
+    cut: fc.option(cut, { nil: undefined }),
+    append: fc.nat(1100),
+    told: fc.boolean(),
+  });
   fc.assert(
-    fc.property(shape, maxSegmentBytes, ({ length, cut, append }, maxSegmentBytes) => {
+    fc.property(shape, maxSegmentBytes, ({ length, cut, append, told }, maxSegmentBytes) => {
       const plain = new PlainLog();
       for (let id = 0; id < length; id++) plain.all.push({ message: messageOf(id, id >> 2), lost: false });
       const [from, to] = [cut?.from ?? 0, cut?.to ?? 0].map((percent) => Math.floor(percent / 100 * length));
@@ -226,7 +231,9 @@ Deno.test("Log.restore begins with what was kept, of which nothing is in memory,
         createdMs: Float64Array.from(retained, ({ createdMs }) => createdMs),
         bytes: Uint32Array.from(retained, bytesOf),
       };
-      log.restore({ index: { ...index, ttlMs: new Map() }, next: length, lostMs: plain.lostBefore(first) }, 1e6);
+      // Of what is gone from the front the store may have been told or not.
+      const front = told ? { before: first, lostMs: plain.lostBefore(first) } : { before: 0, lostMs: -Infinity };
+      log.restore({ index: { ...index, ttlMs: new Map() }, next: length, ...front }, 1e6);
       assertEquals([log.residentBytes, retained.every(({ id }) => log.isCold(id))], [0, true]);
       for (let id = length; id < length + append; id++) {
         const message = messageOf(id, 1e6);

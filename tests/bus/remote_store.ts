@@ -34,7 +34,7 @@ interface RemoteTopic {
   next: number;
   newestMs: number;
   readonly records: Map<number, MessageInit>;
-  dropped: Pick<Dropped, "lostMs" | "limit">;
+  dropped: Pick<Dropped, "before" | "lostMs" | "limit">;
   readonly groups: Map<string, RemoteGroup>;
   readonly delayed: Map<string, DelayedMessage>;
   readonly answers: Map<string, StoredAnswer>;
@@ -160,7 +160,7 @@ export class RemoteLog {
   drop({ name, epoch }: TopicInfo, { before, ids, lostMs, limit }: Dropped): void {
     const topic = this.#topics.get(name);
     if (topic?.info.epoch !== epoch) return;
-    topic.dropped = { lostMs, limit };
+    topic.dropped = { before, lostMs, limit };
     for (const id of topic.records.keys()) if (id < before) topic.records.delete(id);
     for (const id of ids) topic.records.delete(id);
   }
@@ -189,7 +189,7 @@ export class RemoteLog {
       next: 0,
       newestMs: -Infinity,
       records: new Map(),
-      dropped: { lostMs: -Infinity, limit: undefined },
+      dropped: { before: 0, lostMs: -Infinity, limit: undefined },
       groups: new Map(),
       delayed: new Map(),
       answers: new Map(),

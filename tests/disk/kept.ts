@@ -53,10 +53,10 @@ function damageOfContent(
   }
   const dropped = droppedBy(steps.slice(0, progress.called));
   const topics = [...known.topics.values()];
-  for (const [index, { number, info, lostMs, start, length, ttlMs }] of content.topics.entries()) {
+  for (const [index, { number, info, before, lostMs, start, length, ttlMs }] of content.topics.entries()) {
     const [ids, createdMs] = [content.ids, content.createdMs].map((column) => column.subarray(start, start + length));
     const { buffer, damaged } = journal.read(number, { first: 0, last: MAX_ID });
-    const topic = { ids: ids!, createdMs: createdMs!, ttlMs, lostMs, messages: decodeMessages(buffer) };
+    const topic = { ids: ids!, createdMs: createdMs!, ttlMs, before, lostMs, messages: decodeMessages(buffer) };
     const known = topics[index]!;
     const damage = damaged.length > 0 ? `${damaged} are damaged` : damageOfTopic(topic, known, dropped.get(known.info));
     if (damage !== undefined) return `${info.name}: ${damage}`;
@@ -69,6 +69,7 @@ interface KeptTopic {
   readonly ids: Float64Array;
   readonly createdMs: Float64Array;
   readonly ttlMs: ReadonlyMap<number, number>;
+  readonly before: number;
   readonly lostMs: number;
   readonly messages: readonly MessageInit[];
 }
@@ -87,7 +88,7 @@ function droppedBy(steps: readonly Step[]): Map<TopicInfo, Set<number>> {
 }
 
 function damageOfTopic(
-  { ids, createdMs, ttlMs, lostMs, messages }: KeptTopic,
+  { ids, createdMs, ttlMs, before, lostMs, messages }: KeptTopic,
   known: KnownTopic,
   dropped: ReadonlySet<number> | undefined,
 ): string | undefined {
@@ -97,7 +98,7 @@ function damageOfTopic(
     if (gone && there.has(id)) return `${id} was taken out, and is there`;
     if (gone || there.has(id)) continue;
     if (!dropped?.has(id)) return `${id} is lost`;
-    if (id < (ids[0] ?? Infinity) && message.createdMs > lostMs) return `${id} is gone, and nobody is told`;
+    if (id < before && message.createdMs > lostMs) return `${id} is gone, and nobody is told`;
   }
   if (messages.length !== ids.length) return `${ids.length} messages, of which ${messages.length} can be read`;
   for (const [index, message] of messages.entries()) {
