@@ -24,8 +24,8 @@ export interface PersistOptions {
 const MAY_PASS: readonly ErrorCode[] = ["unreachable", "disk_full", "draining", "overloaded", "too_many_leased"];
 
 /**
- * Makes an attempt with the time that is left. If the server can't be reached, is busy or has no room on its disk, makes another one after a
- * while, the last one when the time is up. Resolves to `undefined` when it is told to give up.
+ * Makes an attempt with the time that is left. If the server can't be reached, is busy or has no room on its disk, makes
+ * another one after a while, the last one when the time is up. Resolves to `undefined` when it is told to give up.
  *
  * @throws {BusError} what the last attempt threw.
  */
