@@ -132,7 +132,7 @@ export const OPTIONS: { readonly [Name in keyof Options]: OptionSpec<Options[Nam
   ),
   maxMessages: withData(
     DURABLE_DEFAULTS.maxMessages,
-    formatCount,
+    formatLimit,
     count("max-queue-size", DEFAULT_LIMITS.maxMessages, "messages retained in a topic, or none for no limit", "Q", {
       none: true,
     }),
@@ -484,13 +484,13 @@ function count(
     range,
     help,
     read,
-    write: formatCount,
+    write: formatLimit,
     what: none ? "none, or a whole number" : "a whole number",
   });
   return none ? { ...spec, parse: (texts) => texts[0] === "none" ? Infinity : spec.parse(texts) } : spec;
 }
 
-function formatCount(value: number): string {
+function formatLimit(value: number): string {
   return value === Infinity ? "none" : String(value);
 }
 

@@ -8,6 +8,7 @@ import type { Client } from "../client/client.ts";
 import { type ClientWorker, Retry, type WorkContext } from "../client/work.ts";
 import { BusError, quote } from "../errors.ts";
 import type { Message } from "../message.ts";
+import { formatCount } from "../wire/count.ts";
 import { type Command, defineCommand } from "./command.ts";
 import { durationFlag } from "./durations.ts";
 import { EXIT } from "./exit.ts";
@@ -163,7 +164,7 @@ class Shift {
       ...(this.#failed === 0 ? [] : [`${this.#failed} failed`]),
       ...(this.#handedBack === 0 ? [] : [`${this.#handedBack} handed back`]),
     ];
-    return `ran ${handled} time${handled === 1 ? "" : "s"}: ${parts.join(", ")}`;
+    return `ran ${formatCount(handled, "time")}: ${parts.join(", ")}`;
   }
 
   /** Runs the command for a message; throws, for the worker, unless it is done. */
